@@ -32,6 +32,22 @@ export namespace LogState {
   export type LOG_STATE_LED = typeof LogState.LOG_STATE_LED;
 }
 
+export const RosterState = {
+  ROSTER_STATE_UNSPECIFIED: 0,
+  ROSTER_STATE_NONE: 1,
+  ROSTER_STATE_PENDING: 2,
+  ROSTER_STATE_COMPLETE: 3,
+} as const;
+
+export type RosterState = typeof RosterState[keyof typeof RosterState];
+
+export namespace RosterState {
+  export type ROSTER_STATE_UNSPECIFIED = typeof RosterState.ROSTER_STATE_UNSPECIFIED;
+  export type ROSTER_STATE_NONE = typeof RosterState.ROSTER_STATE_NONE;
+  export type ROSTER_STATE_PENDING = typeof RosterState.ROSTER_STATE_PENDING;
+  export type ROSTER_STATE_COMPLETE = typeof RosterState.ROSTER_STATE_COMPLETE;
+}
+
 export interface Ballot {
   round: number;
   proposer: number;
@@ -103,6 +119,31 @@ export interface LogRecord {
   voted?: Ballot | undefined;
   watermark: number;
   floor: number;
+}
+
+/** What an acceptor's disk keeps beside its journal about disks and starts (R5). */
+export interface RosterRecord {
+  state: RosterState;
+  /** The roster, in the order of the acceptors. Empty while the state is NONE. */
+  members: RosterMember[];
+  /** The number of this disk's latest start, 0 before the first. */
+  start: number;
+  /** What it remembers of other acceptors, in the order of the acceptors. */
+  remembered: RememberedAcceptor[];
+}
+
+export interface RosterMember {
+  acceptor: number;
+  /** 16 bytes. */
+  disk: Uint8Array;
+}
+
+export interface RememberedAcceptor {
+  acceptor: number;
+  start: number;
+  draw: number;
+  /** Left out: no position was seen. */
+  position?: number | undefined;
 }
 
 function createBaseBallot(): Ballot {
@@ -861,6 +902,255 @@ export const LogRecord: MessageFns<LogRecord> = {
       : undefined;
     message.watermark = object.watermark ?? 0;
     message.floor = object.floor ?? 0;
+    return message;
+  },
+};
+
+function createBaseRosterRecord(): RosterRecord {
+  return { state: 0, members: [], start: 0, remembered: [] };
+}
+
+export const RosterRecord: MessageFns<RosterRecord> = {
+  encode(message: RosterRecord, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.state !== 0) {
+      writer.uint32(8).int32(message.state);
+    }
+    for (const v of message.members) {
+      RosterMember.encode(v!, writer.uint32(18).fork()).join();
+    }
+    if (message.start !== 0) {
+      writer.uint32(24).uint64(message.start);
+    }
+    for (const v of message.remembered) {
+      RememberedAcceptor.encode(v!, writer.uint32(34).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RosterRecord {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRosterRecord();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.state = reader.int32() as any;
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.members.push(RosterMember.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.start = longToNumber(reader.uint64());
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.remembered.push(RememberedAcceptor.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<RosterRecord>, I>>(base?: I): RosterRecord {
+    return RosterRecord.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<RosterRecord>, I>>(object: I): RosterRecord {
+    const message = createBaseRosterRecord();
+    message.state = object.state ?? 0;
+    message.members = object.members?.map((e) => RosterMember.fromPartial(e)) || [];
+    message.start = object.start ?? 0;
+    message.remembered = object.remembered?.map((e) => RememberedAcceptor.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseRosterMember(): RosterMember {
+  return { acceptor: 0, disk: new Uint8Array(0) };
+}
+
+export const RosterMember: MessageFns<RosterMember> = {
+  encode(message: RosterMember, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.acceptor !== 0) {
+      writer.uint32(8).uint32(message.acceptor);
+    }
+    if (message.disk.length !== 0) {
+      writer.uint32(18).bytes(message.disk);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RosterMember {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRosterMember();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.acceptor = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.disk = reader.bytes();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<RosterMember>, I>>(base?: I): RosterMember {
+    return RosterMember.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<RosterMember>, I>>(object: I): RosterMember {
+    const message = createBaseRosterMember();
+    message.acceptor = object.acceptor ?? 0;
+    message.disk = object.disk ?? new Uint8Array(0);
+    return message;
+  },
+};
+
+function createBaseRememberedAcceptor(): RememberedAcceptor {
+  return { acceptor: 0, start: 0, draw: 0, position: undefined };
+}
+
+export const RememberedAcceptor: MessageFns<RememberedAcceptor> = {
+  encode(message: RememberedAcceptor, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.acceptor !== 0) {
+      writer.uint32(8).uint32(message.acceptor);
+    }
+    if (message.start !== 0) {
+      writer.uint32(16).uint64(message.start);
+    }
+    if (message.draw !== 0) {
+      writer.uint32(24).uint64(message.draw);
+    }
+    if (message.position !== undefined) {
+      writer.uint32(32).uint64(message.position);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): RememberedAcceptor {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseRememberedAcceptor();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.acceptor = reader.uint32();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.start = longToNumber(reader.uint64());
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.draw = longToNumber(reader.uint64());
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.position = longToNumber(reader.uint64());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<RememberedAcceptor>, I>>(base?: I): RememberedAcceptor {
+    return RememberedAcceptor.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<RememberedAcceptor>, I>>(object: I): RememberedAcceptor {
+    const message = createBaseRememberedAcceptor();
+    message.acceptor = object.acceptor ?? 0;
+    message.start = object.start ?? 0;
+    message.draw = object.draw ?? 0;
+    message.position = object.position ?? undefined;
     return message;
   },
 };

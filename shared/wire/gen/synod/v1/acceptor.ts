@@ -238,9 +238,8 @@ export interface Welcome {
   acceptor: number;
   /** 16 bytes, drawn when the disk was first used. */
   disk: Uint8Array;
-  start: number;
-  /** The newest durable journal position. Left out: the journal is empty. */
-  position?: number | undefined;
+  /** This start of it, and the newest durable journal position. */
+  now: Remembered | undefined;
 }
 
 export interface FollowHello {
@@ -251,6 +250,7 @@ export interface FollowHello {
   learnerDisk: Uint8Array;
   /** Send live votes with their values. */
   values: boolean;
+  /** What the learner's disk remembers of this acceptor. Left out: nothing. */
   remembered: Remembered | undefined;
 }
 
@@ -379,10 +379,8 @@ export interface RosterMember {
 export interface Introduction {
   acceptor: number;
   disk: Uint8Array;
-  /** This start of the disk, from 1 on. */
-  start: number;
-  /** The newest durable journal position. Left out: the journal is empty. */
-  position?: number | undefined;
+  /** This start of it, and the newest durable journal position. */
+  now: Remembered | undefined;
   roster: Roster | undefined;
 }
 
@@ -1869,7 +1867,7 @@ export const FromAcceptor: MessageFns<FromAcceptor> = {
 };
 
 function createBaseWelcome(): Welcome {
-  return { acceptor: 0, disk: new Uint8Array(0), start: 0, position: undefined };
+  return { acceptor: 0, disk: new Uint8Array(0), now: undefined };
 }
 
 export const Welcome: MessageFns<Welcome> = {
@@ -1880,11 +1878,8 @@ export const Welcome: MessageFns<Welcome> = {
     if (message.disk.length !== 0) {
       writer.uint32(18).bytes(message.disk);
     }
-    if (message.start !== 0) {
-      writer.uint32(24).uint64(message.start);
-    }
-    if (message.position !== undefined) {
-      writer.uint32(32).uint64(message.position);
+    if (message.now !== undefined) {
+      Remembered.encode(message.now, writer.uint32(26).fork()).join();
     }
     return writer;
   },
@@ -1919,19 +1914,11 @@ export const Welcome: MessageFns<Welcome> = {
             continue;
           }
           case 3: {
-            if (tag !== 24) {
+            if (tag !== 26) {
               break;
             }
 
-            message.start = longToNumber(reader.uint64());
-            continue;
-          }
-          case 4: {
-            if (tag !== 32) {
-              break;
-            }
-
-            message.position = longToNumber(reader.uint64());
+            message.now = Remembered.decode(reader, reader.uint32());
             continue;
           }
         }
@@ -1953,8 +1940,7 @@ export const Welcome: MessageFns<Welcome> = {
     const message = createBaseWelcome();
     message.acceptor = object.acceptor ?? 0;
     message.disk = object.disk ?? new Uint8Array(0);
-    message.start = object.start ?? 0;
-    message.position = object.position ?? undefined;
+    message.now = (object.now !== undefined && object.now !== null) ? Remembered.fromPartial(object.now) : undefined;
     return message;
   },
 };
@@ -3275,7 +3261,7 @@ export const RosterMember: MessageFns<RosterMember> = {
 };
 
 function createBaseIntroduction(): Introduction {
-  return { acceptor: 0, disk: new Uint8Array(0), start: 0, position: undefined, roster: undefined };
+  return { acceptor: 0, disk: new Uint8Array(0), now: undefined, roster: undefined };
 }
 
 export const Introduction: MessageFns<Introduction> = {
@@ -3286,14 +3272,11 @@ export const Introduction: MessageFns<Introduction> = {
     if (message.disk.length !== 0) {
       writer.uint32(18).bytes(message.disk);
     }
-    if (message.start !== 0) {
-      writer.uint32(24).uint64(message.start);
-    }
-    if (message.position !== undefined) {
-      writer.uint32(32).uint64(message.position);
+    if (message.now !== undefined) {
+      Remembered.encode(message.now, writer.uint32(26).fork()).join();
     }
     if (message.roster !== undefined) {
-      Roster.encode(message.roster, writer.uint32(42).fork()).join();
+      Roster.encode(message.roster, writer.uint32(34).fork()).join();
     }
     return writer;
   },
@@ -3328,23 +3311,15 @@ export const Introduction: MessageFns<Introduction> = {
             continue;
           }
           case 3: {
-            if (tag !== 24) {
+            if (tag !== 26) {
               break;
             }
 
-            message.start = longToNumber(reader.uint64());
+            message.now = Remembered.decode(reader, reader.uint32());
             continue;
           }
           case 4: {
-            if (tag !== 32) {
-              break;
-            }
-
-            message.position = longToNumber(reader.uint64());
-            continue;
-          }
-          case 5: {
-            if (tag !== 42) {
+            if (tag !== 34) {
               break;
             }
 
@@ -3370,8 +3345,7 @@ export const Introduction: MessageFns<Introduction> = {
     const message = createBaseIntroduction();
     message.acceptor = object.acceptor ?? 0;
     message.disk = object.disk ?? new Uint8Array(0);
-    message.start = object.start ?? 0;
-    message.position = object.position ?? undefined;
+    message.now = (object.now !== undefined && object.now !== null) ? Remembered.fromPartial(object.now) : undefined;
     message.roster = (object.roster !== undefined && object.roster !== null)
       ? Roster.fromPartial(object.roster)
       : undefined;

@@ -84,12 +84,11 @@ export interface IntroduceResponse {
   introduction:
     | Introduction
     | undefined;
-  /** What it remembers of the one that asks, from before this question. */
-  remembered:
-    | Remembered
-    | undefined;
-  /** It stored the asker's start, durably. False while its own disk may not speak or the asker is not in its roster. */
-  stored: boolean;
+  /**
+   * What it durably remembers of the one that asks, this question included. Left out: nothing, because its own disk holds no
+   * roster yet or the asker's disk is not in it.
+   */
+  remembered: Remembered | undefined;
 }
 
 export interface ForgetRequest {
@@ -692,7 +691,7 @@ export const IntroduceRequest: MessageFns<IntroduceRequest> = {
 };
 
 function createBaseIntroduceResponse(): IntroduceResponse {
-  return { introduction: undefined, remembered: undefined, stored: false };
+  return { introduction: undefined, remembered: undefined };
 }
 
 export const IntroduceResponse: MessageFns<IntroduceResponse> = {
@@ -702,9 +701,6 @@ export const IntroduceResponse: MessageFns<IntroduceResponse> = {
     }
     if (message.remembered !== undefined) {
       Remembered.encode(message.remembered, writer.uint32(18).fork()).join();
-    }
-    if (message.stored !== false) {
-      writer.uint32(24).bool(message.stored);
     }
     return writer;
   },
@@ -738,14 +734,6 @@ export const IntroduceResponse: MessageFns<IntroduceResponse> = {
             message.remembered = Remembered.decode(reader, reader.uint32());
             continue;
           }
-          case 3: {
-            if (tag !== 24) {
-              break;
-            }
-
-            message.stored = reader.bool();
-            continue;
-          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -769,7 +757,6 @@ export const IntroduceResponse: MessageFns<IntroduceResponse> = {
     message.remembered = (object.remembered !== undefined && object.remembered !== null)
       ? Remembered.fromPartial(object.remembered)
       : undefined;
-    message.stored = object.stored ?? false;
     return message;
   },
 };

@@ -121,8 +121,10 @@ export interface Header {
  * disk knows less than that was rolled back and does not speak (R5).
  */
 export interface Remembered {
-  /** Starts are counted from 1. 0: never heard of. */
+  /** Starts are counted from 1. */
   start: number;
+  /** Drawn at that start, at most 2^53: tells two processes on copies of one disk apart, which count to the same number. */
+  draw: number;
   /** Entries are counted from 0. Left out: no position was seen. */
   position?: number | undefined;
 }
@@ -356,7 +358,7 @@ export const Header: MessageFns<Header> = {
 };
 
 function createBaseRemembered(): Remembered {
-  return { start: 0, position: undefined };
+  return { start: 0, draw: 0, position: undefined };
 }
 
 export const Remembered: MessageFns<Remembered> = {
@@ -364,8 +366,11 @@ export const Remembered: MessageFns<Remembered> = {
     if (message.start !== 0) {
       writer.uint32(8).uint64(message.start);
     }
+    if (message.draw !== 0) {
+      writer.uint32(16).uint64(message.draw);
+    }
     if (message.position !== undefined) {
-      writer.uint32(16).uint64(message.position);
+      writer.uint32(24).uint64(message.position);
     }
     return writer;
   },
@@ -396,6 +401,14 @@ export const Remembered: MessageFns<Remembered> = {
               break;
             }
 
+            message.draw = longToNumber(reader.uint64());
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
             message.position = longToNumber(reader.uint64());
             continue;
           }
@@ -417,6 +430,7 @@ export const Remembered: MessageFns<Remembered> = {
   fromPartial<I extends Exact<DeepPartial<Remembered>, I>>(object: I): Remembered {
     const message = createBaseRemembered();
     message.start = object.start ?? 0;
+    message.draw = object.draw ?? 0;
     message.position = object.position ?? undefined;
     return message;
   },
