@@ -1,0 +1,49 @@
+/** The settings that several roles share, so that they read the same everywhere. */
+import type { HostPort } from './values.ts';
+import { choice, duration, endpoints, hostPort, hostPortText, integer, optional, text, yesNo } from './values.ts';
+
+/** Settings of every role: spread them into the role's schema, with those of `addressBook` that it needs. */
+export const commonSettings = {
+  cluster: text({
+    describe: 'the id of the cluster; the same at all roles',
+    pattern: /^[A-Za-z0-9._-]{1,64}$/,
+    must: '1 to 64 letters, digits, dots, dashes or underscores',
+  }),
+  id: integer({ describe: 'the number of this process among those of its role', min: 1, max: 65_535 }),
+  listen: hostPort({ describe: 'where to serve gRPC' }),
+  http: optional(hostPort({ describe: 'where to serve metrics and health (left out: the host and gRPC port + 1000)' })),
+  quorum: choice(['majority'], { describe: 'the quorum system; the same at all roles', default: 'majority' }),
+  'log.level': choice(['debug', 'info', 'warn', 'error', 'silent'], { describe: 'what to log', default: 'info' }),
+  'calls.max': integer({
+    describe: 'unary calls in progress before more are refused',
+    default: '10000',
+    min: 1,
+    max: 1_000_000,
+  }),
+  'streams.max': integer({ describe: 'streams open before more are refused', default: '1000', min: 1, max: 100_000 }),
+  'call.deadline': duration({
+    describe: 'deadline of a call whose caller gave none',
+    default: '5s',
+    min: 10,
+    max: 3_600_000,
+  }),
+  'stop.grace': duration({ describe: 'how long a stop may wait for work in progress', default: '5s', max: 600_000 }),
+  reflection: yesNo({ describe: 'serve gRPC reflection', default: 'false' }),
+};
+
+/** Where the others are. */
+export const addressBook = {
+  acceptors: endpoints({ describe: 'every acceptor of the cluster; the same ids at all roles' }),
+  proposers: endpoints({ describe: 'every proposer' }),
+  learners: endpoints({ describe: 'every learner' }),
+};
+
+/** The folder of a role that keeps something. */
+export const dataFolder = text({ describe: 'the folder for this process alone; made when it is missing', form: 'DIR' });
+
+/** The HTTP address of a process: as set, or its gRPC host and port + 1000 (port 0 stays 0: any free one). */
+export function httpAddress(config: { readonly listen: HostPort; readonly http: HostPort | undefined }): string {
+  if (config.http !== undefined) return hostPortText(config.http);
+  const { host, port } = config.listen;
+  return hostPortText({ host, port: port === 0 ? 0 : (port + 1_000) % 65_536 });
+}
