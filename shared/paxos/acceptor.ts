@@ -1,0 +1,671 @@
+/**
+ * The acceptor: promises and votes, for every log. It does not know which protocol runs (DESIGN 3).
+ *
+ * Votes at or above a log's watermark are kept in memory, and there are never more of them than a leader has in flight.
+ * Older ones are in the journal: what needs them asks for a `load`, and is stepped again when the votes are `loaded`.
+ */
+import { assert, assertNever } from '../base/assert.ts';
+import { Batch } from '../base/batch.ts';
+import { LIMITS } from '../base/limits.ts';
+import { RangeMap } from '../base/range-map.ts';
+import { BALLOT_ZERO, compareBallots, maxBallot, ownedBy, sameBallot, type Ballot, type Owner } from './ballot.ts';
+import type {
+  Accept,
+  AcceptorRecord,
+  Fetch,
+  FromAcceptor,
+  LearnerToAcceptor,
+  LogState,
+  Prepare,
+  RejectReason,
+  Tip,
+  TipQuestion,
+  ToAcceptor,
+  ToLearner,
+  VoteRange,
+  Votes,
+} from './messages.ts';
+import type { Machine, Moment, NoteEffect } from './step.ts';
+import { VoteIndex, type Piece } from './vote-index.ts';
+
+export interface AcceptorOptions {
+  /** A Prepare is refused while the log's leader was heard within this time. Milliseconds. */
+  readonly graceMs: number;
+  /** An override is honoured once per this time and log. Milliseconds. */
+  readonly overrideMs: number;
+  /** Slots are dropped once this many learner disks hold them (`trim.holders`). */
+  readonly holders: number;
+  /** Floors move and journals are trimmed at most this often. Milliseconds. */
+  readonly trimMs: number;
+  /** Bytes of votes in one answer; one batch always fits. */
+  readonly pageBytes: number;
+  readonly logsMax: number;
+}
+
+export const ACCEPTOR_DEFAULTS: AcceptorOptions = {
+  graceMs: 400,
+  overrideMs: 10_000,
+  holders: 2,
+  trimMs: 1_000,
+  pageBytes: 1024 * 1024,
+  logsMax: LIMITS.logsMax,
+};
+
+/** `from` names the stream or call that an event came by; a reply goes back by it. */
+export type AcceptorEvent =
+  | { readonly kind: 'proposer'; readonly from: string; readonly owner: Owner; readonly message: ToAcceptor }
+  | { readonly kind: 'proposer-gone'; readonly owner: Owner }
+  | { readonly kind: 'learner'; readonly from: string; readonly disk: string; readonly message: LearnerToAcceptor }
+  | { readonly kind: 'learner-joined'; readonly from: string }
+  | { readonly kind: 'question'; readonly from: string; readonly message: TipQuestion }
+  | { readonly kind: 'forget'; readonly from: string; readonly disk: string; readonly force: boolean }
+  | { readonly kind: 'loaded'; readonly id: number; readonly votes: readonly VoteRange[] }
+  /** Whether the journal takes new slots, and how many of its bytes are used. */
+  | { readonly kind: 'room'; readonly hasRoom: boolean }
+  | { readonly kind: 'tick' };
+
+export type AcceptorEffect =
+  | { readonly kind: 'persist'; readonly record: AcceptorRecord }
+  | { readonly kind: 'reply'; readonly to: string; readonly message: FromAcceptor }
+  | { readonly kind: 'reply-learner'; readonly to: string; readonly message: ToLearner }
+  | { readonly kind: 'reply-tip'; readonly to: string; readonly message: Tip }
+  | { readonly kind: 'reply-forget'; readonly to: string; readonly refused: string | undefined }
+  /** A vote for all learners that follow. */
+  | { readonly kind: 'publish'; readonly votes: Votes }
+  /** Read the votes of `log` in [from, to) from these pieces of the journal; the later record of a slot is its vote. */
+  | { readonly kind: 'load'; readonly id: number; readonly log: string; readonly from: number; readonly to: number; readonly pieces: readonly Piece[] }
+  /** Journal entries below the position are not needed any more. */
+  | { readonly kind: 'trim'; readonly below: number }
+  | NoteEffect;
+
+interface Vote {
+  readonly ballot: Ballot;
+  readonly batch: Batch;
+}
+
+interface LogRecord {
+  readonly name: string;
+  promised: Ballot;
+  state: LogState;
+  /** Votes for slots at or above `kept`. Below it they are in the journal. */
+  readonly votes: RangeMap<Vote>;
+  kept: number;
+  readonly index: VoteIndex;
+  highest: number;
+  /** The greatest ballot of any vote in this log. */
+  voted: Ballot;
+  watermark: number;
+  floor: number;
+  overrideAt: number;
+  /** Raised when a vote below `kept` changes, so that a load that ran meanwhile is repeated. */
+  oldVotesVersion: number;
+  /** By learner disk. */
+  readonly holders: Map<string, { held: number; agreed: number }>;
+}
+
+/** Work that waits for old votes. */
+interface PendingLoad {
+  readonly log: string;
+  readonly from: number;
+  readonly to: number;
+  readonly version: number;
+  readonly event: AcceptorEvent;
+}
+
+export class Acceptor implements Machine<AcceptorEvent, AcceptorEffect> {
+  readonly #options: AcceptorOptions;
+  readonly #logs = new Map<string, LogRecord>();
+  /** When a proposer's start was last heard, by owner. */
+  readonly #heard = new Map<string, number>();
+  readonly #forgotten = new Set<string>();
+  readonly #loads = new Map<number, PendingLoad>();
+  readonly #dirty = new Set<string>();
+  #loadId = 0;
+  #hasRoom = true;
+  #trimAt = 0;
+  #trimmedBelow = 0;
+  /** The position that the next persisted record takes in the journal. */
+  #position: number;
+  #out: AcceptorEffect[] = [];
+  #now = 0;
+
+  /** `position` is where the journal continues; call `restore` for every record that it holds before the first step. */
+  constructor(position: number, options: Partial<AcceptorOptions> = {}) {
+    this.#options = { ...ACCEPTOR_DEFAULTS, ...options };
+    this.#position = position;
+  }
+
+  step(event: AcceptorEvent, moment: Moment): AcceptorEffect[] {
+    this.#out = [];
+    this.#now = moment.now;
+    this.#handle(event, undefined);
+    return this.#out;
+  }
+
+  #handle(event: AcceptorEvent, loaded: RangeMap<Vote> | undefined): void {
+    switch (event.kind) {
+      case 'proposer':
+        return this.#onProposer(event, loaded);
+      case 'proposer-gone':
+        this.#heard.delete(ownerKey(event.owner));
+        return;
+      case 'learner':
+        return this.#onLearner(event, loaded);
+      case 'learner-joined':
+        for (const log of this.#logs.values()) this.#out.push({ kind: 'reply-learner', to: event.from, message: headOf(log) });
+        return;
+      case 'question':
+        return this.#onQuestion(event.from, event.message);
+      case 'forget':
+        return this.#onForget(event.from, event.disk, event.force);
+      case 'loaded':
+        return this.#onLoaded(event.id, event.votes);
+      case 'room':
+        this.#hasRoom = event.hasRoom;
+        return;
+      case 'tick':
+        return this.#onTick();
+      default:
+        return assertNever(event);
+    }
+  }
+
+  // ── proposers ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  #onProposer(event: AcceptorEvent & { kind: 'proposer' }, loaded: RangeMap<Vote> | undefined): void {
+    this.#heard.set(ownerKey(event.owner), this.#now);
+    const { message } = event;
+    switch (message.kind) {
+      case 'prepare':
+        return this.#onPrepare(event, message, loaded);
+      case 'accept':
+        return this.#onAccept(event, message, loaded);
+      case 'resign':
+        return this.#onResign(message.log, message.ballot);
+      case 'tell': {
+        const log = this.#logs.get(message.log);
+        if (log !== undefined) this.#raiseWatermark(log, message.watermark);
+        return;
+      }
+      case 'alive':
+        return;
+      default:
+        return assertNever(message);
+    }
+  }
+
+  #onPrepare(event: AcceptorEvent & { kind: 'proposer' }, prepare: Prepare, loaded: RangeMap<Vote> | undefined): void {
+    const refuse = (reason: RejectReason, log: LogRecord | undefined): void => {
+      this.#reject(event.from, prepare, undefined, reason, log);
+    };
+    const { ballot } = prepare;
+    if (ballot.round > LIMITS.roundMax) return refuse('round', this.#logs.get(prepare.log));
+    const known = this.#logs.get(prepare.log);
+    if (known === undefined && this.#logs.size >= this.#options.logsMax) return refuse('logs', undefined);
+    const log = known ?? newLog(prepare.log);
+    if (prepare.to !== undefined && prepare.to <= log.floor) return refuse('floor', log);
+
+    // R1: the owner of the promised ballot is answered again, for any range, and nothing changes.
+    if (!sameBallot(ballot, log.promised)) {
+      if (compareBallots(ballot, log.promised) < 0 || compareBallots(ballot, log.voted) < 0) return refuse('ballot', log);
+      const leaderHeard = this.#leaderHeard(log, event.owner);
+      if (leaderHeard && !(prepare.override && this.#now - log.overrideAt >= this.#options.overrideMs)) return refuse('led', log);
+      if (prepare.ask) {
+        this.#out.push({
+          kind: 'reply',
+          to: event.from,
+          message: { kind: 'would-promise', log: log.name, ballot, highest: log.highest, watermark: log.watermark },
+        });
+        return;
+      }
+      if (leaderHeard) log.overrideAt = this.#now;
+      this.#logs.set(log.name, log);
+      this.#promise(log, ballot, prepare);
+    }
+    this.#report(event, log, prepare, loaded);
+  }
+
+  #promise(log: LogRecord, ballot: Ballot, prepare: Prepare): void {
+    const lead = prepare.purpose === 'lead';
+    this.#persist({ kind: 'promise', log: log.name, ballot, lead });
+    assert(compareBallots(ballot, log.promised) > 0, 'R1', () => `${log.name}: a promise does not grow`);
+    log.promised = ballot;
+    log.state = lead ? 'led' : 'closed';
+    this.#note({ kind: 'promised', log: log.name, ballot, purpose: prepare.purpose });
+  }
+
+  /** Answers with the votes of the slots asked about, a page at a time (R10). */
+  #report(event: AcceptorEvent & { kind: 'proposer' }, log: LogRecord, prepare: Prepare, loaded: RangeMap<Vote> | undefined): void {
+    const from = Math.max(prepare.from, log.floor, prepare.fromWatermark ? log.watermark : 0);
+    const end = Math.min(prepare.to ?? Infinity, log.highest + 1);
+    const votes = this.#votesFor(event, log, from, end, loaded);
+    if (votes === undefined) return;
+    const page: VoteRange[] = [];
+    let bytes = 0;
+    let until: number | undefined = votes.end < end ? votes.end : undefined;
+    for (const range of votes.ranges) {
+      if (page.length > 0 && bytes + range.value.batch.bytes.length > this.#options.pageBytes) {
+        until = range.from;
+        break;
+      }
+      bytes += range.value.batch.bytes.length;
+      page.push({ first: range.from, ballot: range.value.ballot, batch: range.value.batch });
+    }
+    this.#out.push({
+      kind: 'reply',
+      to: event.from,
+      message: {
+        kind: 'promised',
+        log: log.name,
+        ballot: prepare.ballot,
+        from,
+        until,
+        votes: page,
+        highest: log.highest,
+        watermark: log.watermark,
+        floor: log.floor,
+      },
+    });
+  }
+
+  #onAccept(event: AcceptorEvent & { kind: 'proposer' }, accept: Accept, loaded: RangeMap<Vote> | undefined): void {
+    const { ballot, first, batch } = accept;
+    const end = first + batch.count;
+    const refuse = (reason: RejectReason, log: LogRecord | undefined): void => {
+      this.#reject(event.from, accept, first, reason, log);
+    };
+    if (ballot.round > LIMITS.roundMax) return refuse('round', this.#logs.get(accept.log));
+    const known = this.#logs.get(accept.log);
+    if (known === undefined && this.#logs.size >= this.#options.logsMax) return refuse('logs', undefined);
+    const log = known ?? newLog(accept.log);
+    if (first < log.floor) return refuse('floor', log);
+    // R2: a vote only at or above the log's promise …
+    if (compareBallots(ballot, log.promised) < 0) return refuse('ballot', log);
+    // A full journal takes no new slots, but lets those that are under way be finished.
+    if (!this.#hasRoom && end - 1 > log.highest) return refuse('space', log);
+    const votes = this.#votesFor(event, log, first, end, loaded);
+    if (votes === undefined) return;
+    if (votes.end < end) return refuse('busy', log);
+    let again = 0;
+    for (const { from, to, value } of votes.ranges) {
+      const order = compareBallots(ballot, value.ballot);
+      // … and the slot's promise is also the ballot of its vote.
+      if (order < 0) return refuse('ballot', log);
+      if (order > 0) continue;
+      if (!value.batch.equals(batch.slice(from - first, to - first))) return refuse('conflict', log);
+      again += to - from;
+    }
+    this.#logs.set(log.name, log);
+    if (again < batch.count) this.#vote(log, accept);
+    // A duplicate is answered like the first, after whatever the first depends on is durable (R3, in the shell).
+    this.#out.push({ kind: 'reply', to: event.from, message: { kind: 'accepted', log: log.name, ballot, first, count: batch.count } });
+    this.#raiseWatermark(log, accept.watermark);
+  }
+
+  #vote(log: LogRecord, accept: Accept): void {
+    const { ballot, first, batch } = accept;
+    const watermark = Math.max(log.watermark, accept.watermark);
+    assert(compareBallots(ballot, log.promised) >= 0, 'R2', () => `${log.name}: a vote below the promise`);
+    const position = this.#persist({ kind: 'vote', log: log.name, ballot, first, batch, watermark });
+    this.#remember(log, position, ballot, first, batch);
+    this.#out.push({ kind: 'publish', votes: { kind: 'votes', log: log.name, ballot, first, count: batch.count, batch, watermark } });
+    this.#note({ kind: 'voted', log: log.name, ballot, first, count: batch.count, bytes: batch.bytes.length });
+  }
+
+  #remember(log: LogRecord, position: number, ballot: Ballot, first: number, batch: Batch): void {
+    const end = first + batch.count;
+    log.index.add(position, first, end, batch.bytes.length);
+    if (first < log.kept) log.oldVotesVersion++;
+    const from = Math.max(first, log.kept);
+    if (from < end) log.votes.set(from, end, { ballot, batch: batch.slice(from - first, batch.count) });
+    log.highest = Math.max(log.highest, end - 1);
+    log.voted = maxBallot(log.voted, ballot);
+  }
+
+  #onResign(name: string, ballot: Ballot): void {
+    const log = this.#logs.get(name);
+    if (log?.state !== 'led' || !sameBallot(log.promised, ballot)) return;
+    this.#persist({ kind: 'resign', log: name, ballot });
+    log.state = 'closed';
+  }
+
+  /** A leader other than the asker spoke within its grace, from the very start that the log's promise names. */
+  #leaderHeard(log: LogRecord, asker: Owner): boolean {
+    if (log.state !== 'led' || ownedBy(log.promised, asker)) return false;
+    const at = this.#heard.get(ownerKey(log.promised));
+    return at !== undefined && this.#now - at < this.#options.graceMs;
+  }
+
+  #reject(to: string, asked: Prepare | Accept, first: number | undefined, reason: RejectReason, log: LogRecord | undefined): void {
+    const promised = log === undefined ? BALLOT_ZERO : maxBallot(log.promised, log.voted);
+    this.#out.push({
+      kind: 'reply',
+      to,
+      message: {
+        kind: 'rejected',
+        log: asked.log,
+        ballot: asked.ballot,
+        first,
+        reason,
+        promised,
+        state: log?.state ?? 'open',
+        leader: log?.state === 'led' ? log.promised.proposer : undefined,
+        highest: log?.highest ?? -1,
+        watermark: log?.watermark ?? 0,
+        floor: log?.floor ?? 0,
+      },
+    });
+    this.#note({ kind: 'rejected', phase: asked.kind, log: asked.log, reason, ballot: asked.ballot, promised });
+  }
+
+  #raiseWatermark(log: LogRecord, watermark: number): void {
+    if (watermark <= log.watermark) return;
+    log.watermark = watermark;
+    // What is chosen is read back from the journal by the few that still need it.
+    log.kept = Math.max(log.kept, watermark);
+    log.votes.dropBelow(log.kept);
+  }
+
+  // ── old votes ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /**
+   * The votes of [from, to), cut at `end` where a page is full. Undefined when they must first be read from the journal: the
+   * event is then handled again once they are there.
+   */
+  #votesFor(
+    event: AcceptorEvent,
+    log: LogRecord,
+    from: number,
+    to: number,
+    loaded: RangeMap<Vote> | undefined,
+  ): { ranges: readonly { from: number; to: number; value: Vote }[]; end: number } | undefined {
+    const old = Math.min(to, log.kept);
+    if (from >= old) return { ranges: from < to ? log.votes.within(from, to) : [], end: to };
+    if (loaded !== undefined) {
+      const end = this.#loadEnd(log, from, old);
+      const ranges = loaded.within(from, end);
+      return end < old ? { ranges, end } : { ranges: [...ranges, ...log.votes.within(old, to)], end: to };
+    }
+    const end = this.#loadEnd(log, from, old);
+    const id = this.#loadId++;
+    this.#loads.set(id, { log: log.name, from, to: end, version: log.oldVotesVersion, event });
+    this.#out.push({ kind: 'load', id, log: log.name, from, to: end, pieces: log.index.find(from, end) });
+    return undefined;
+  }
+
+  /** How far one load goes: an Accept is loaded whole, a long report as far as the first piece of the journal reaches. */
+  #loadEnd(log: LogRecord, from: number, to: number): number {
+    if (to - from <= LIMITS.batchValuesMax) return to;
+    let inside = Infinity;
+    let after = Infinity;
+    for (const piece of log.index.find(from, to)) {
+      if (piece.from <= from) inside = Math.min(inside, piece.to);
+      else after = Math.min(after, piece.from);
+    }
+    return Math.min(to, inside === Infinity ? after : inside);
+  }
+
+  #onLoaded(id: number, votes: readonly VoteRange[]): void {
+    const load = this.#loads.get(id);
+    if (load === undefined) return;
+    this.#loads.delete(id);
+    const log = this.#logs.get(load.log);
+    if (log === undefined) return;
+    if (log.oldVotesVersion !== load.version) return this.#handle(load.event, undefined);
+    const loaded = newVotes();
+    for (const vote of votes) loaded.set(vote.first, vote.first + vote.batch.count, { ballot: vote.ballot, batch: vote.batch });
+    this.#handle(load.event, loaded);
+  }
+
+  // ── learners ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  #onLearner(event: AcceptorEvent & { kind: 'learner' }, loaded: RangeMap<Vote> | undefined): void {
+    const { message } = event;
+    switch (message.kind) {
+      case 'fetch':
+        return this.#onFetch(event, message, loaded);
+      case 'held': {
+        const log = this.#logs.get(message.log);
+        if (log === undefined || this.#forgotten.has(event.disk)) return;
+        log.holders.set(event.disk, { held: message.held, agreed: message.agreed });
+        this.#dirty.add(log.name);
+        return;
+      }
+      case 'wish':
+        // The shell keeps who wants values: it is about the stream, not about the log.
+        return;
+      default:
+        return assertNever(message);
+    }
+  }
+
+  #onFetch(event: AcceptorEvent & { kind: 'learner' }, fetch: Fetch, loaded: RangeMap<Vote> | undefined): void {
+    const to = event.from;
+    const log = this.#logs.get(fetch.log);
+    const head = log ?? newLog(fetch.log);
+    const from = Math.max(fetch.from, head.floor);
+    const end = Math.min(fetch.to, head.highest + 1);
+    let until = Math.max(from, fetch.to);
+    if (log !== undefined && from < end) {
+      const votes = this.#votesFor(event, log, from, end, loaded);
+      if (votes === undefined) return;
+      if (votes.end < end) until = votes.end;
+      let bytes = 0;
+      for (const { from: first, to: last, value } of votes.ranges) {
+        if (fetch.values && bytes > 0 && bytes + value.batch.bytes.length > this.#options.pageBytes) {
+          until = first;
+          break;
+        }
+        bytes += value.batch.bytes.length;
+        this.#out.push({
+          kind: 'reply-learner',
+          to,
+          message: {
+            kind: 'votes',
+            log: log.name,
+            ballot: value.ballot,
+            first,
+            count: last - first,
+            batch: fetch.values ? value.batch : undefined,
+            watermark: log.watermark,
+          },
+        });
+      }
+    }
+    this.#out.push({
+      kind: 'reply-learner',
+      to,
+      message: { kind: 'fetched', log: fetch.log, from: fetch.from, until, highest: head.highest, watermark: head.watermark, floor: head.floor },
+    });
+  }
+
+  #onQuestion(to: string, question: TipQuestion): void {
+    const log = this.#logs.get(question.log);
+    const tip = log === undefined ? -1 : Math.max(log.highest, log.floor - 1);
+    this.#out.push({ kind: 'reply-tip', to, message: { kind: 'tip', log: question.log, id: question.id, tip } });
+  }
+
+  // ── trimming ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  #onTick(): void {
+    if (this.#now - this.#trimAt < this.#options.trimMs) return;
+    this.#trimAt = this.#now;
+    for (const name of this.#dirty) {
+      const log = this.#logs.get(name);
+      if (log !== undefined) this.#raiseFloor(log);
+    }
+    this.#dirty.clear();
+    let oldest = this.#position;
+    for (const log of this.#logs.values()) oldest = Math.min(oldest, log.index.oldest ?? this.#position);
+    if (oldest > this.#trimmedBelow) {
+      this.#trimmedBelow = oldest;
+      this.#out.push({ kind: 'trim', below: oldest });
+    }
+  }
+
+  #raiseFloor(log: LogRecord): void {
+    const agreed = [...log.holders.values()].map((h) => Math.min(h.held, h.agreed)).sort((a, b) => b - a);
+    const floor = Math.min(agreed[this.#options.holders - 1] ?? 0, log.highest + 1);
+    if (floor <= log.floor) return;
+    // R10: the floor is durable before the votes are dropped. The shell does `trim` only after what came before it is synced,
+    // and the journal keeps the votes until then.
+    this.#persist({ kind: 'floor', log: log.name, floor });
+    this.#setFloor(log, floor);
+    this.#note({ kind: 'trimmed', log: log.name, floor });
+  }
+
+  #setFloor(log: LogRecord, floor: number): void {
+    log.floor = Math.max(log.floor, floor);
+    log.watermark = Math.max(log.watermark, log.floor);
+    log.kept = Math.max(log.kept, log.watermark);
+    log.votes.dropBelow(log.kept);
+    log.index.dropBelow(log.floor);
+  }
+
+  #onForget(to: string, disk: string, force: boolean): void {
+    let short: LogRecord | undefined;
+    for (const log of this.#logs.values()) {
+      if (log.floor === 0) continue;
+      let left = 0;
+      for (const [other, held] of log.holders) if (other !== disk && held.held >= log.floor) left++;
+      if (left < this.#options.holders) short = log;
+    }
+    if (short !== undefined && !force) {
+      const refused =
+        `forgetting learner disk ${disk} would leave fewer than ${String(this.#options.holders)} learner disks (trim.holders) known to hold log ` +
+        `"${short.name}" below its floor, slot ${String(short.floor)}, which acceptors no longer keep; use --force only if that may be lost`;
+      this.#out.push({ kind: 'reply-forget', to, refused });
+      return;
+    }
+    if (!this.#forgotten.has(disk)) this.#persist({ kind: 'forget', learnerDisk: disk });
+    this.#forget(disk);
+    this.#out.push({ kind: 'reply-forget', to, refused: undefined });
+  }
+
+  #forget(disk: string): void {
+    this.#forgotten.add(disk);
+    for (const log of this.#logs.values()) log.holders.delete(disk);
+  }
+
+  // ── the journal ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** Takes a record back from the journal. `position` is undefined for the records at the head of its oldest segment. */
+  restore(record: AcceptorRecord, position: number | undefined): void {
+    if (record.kind === 'forget') return this.#forget(record.learnerDisk);
+    let log = this.#logs.get(record.log);
+    if (log === undefined) this.#logs.set(record.log, (log = newLog(record.log)));
+    switch (record.kind) {
+      case 'promise':
+        if (compareBallots(record.ballot, log.promised) <= 0) return;
+        log.promised = record.ballot;
+        log.state = record.lead ? 'led' : 'closed';
+        return;
+      case 'vote':
+        assert(position !== undefined, 'R6', () => 'a vote at the head of a segment');
+        this.#remember(log, position, record.ballot, record.first, record.batch);
+        return this.#raiseWatermark(log, record.watermark);
+      case 'resign':
+        if (sameBallot(log.promised, record.ballot)) log.state = 'closed';
+        return;
+      case 'floor':
+        return this.#setFloor(log, record.floor);
+      case 'log':
+        log.promised = record.promised;
+        log.state = record.state;
+        log.highest = Math.max(log.highest, record.highest);
+        if (record.voted !== undefined) log.voted = maxBallot(log.voted, record.voted);
+        this.#raiseWatermark(log, record.watermark);
+        return this.#setFloor(log, record.floor);
+      default:
+        return assertNever(record);
+    }
+  }
+
+  /** What must survive when the segments before are deleted: written at the head of every new segment. */
+  *head(): IterableIterator<AcceptorRecord> {
+    for (const log of this.#logs.values())
+      yield {
+        kind: 'log',
+        log: log.name,
+        promised: log.promised,
+        state: log.state,
+        highest: log.highest,
+        voted: log.highest < 0 ? undefined : log.voted,
+        watermark: log.watermark,
+        floor: log.floor,
+      };
+    for (const learnerDisk of this.#forgotten) yield { kind: 'forget', learnerDisk };
+  }
+
+  #persist(record: AcceptorRecord): number {
+    this.#out.push({ kind: 'persist', record });
+    return this.#position++;
+  }
+
+  #note(note: NoteEffect['note']): void {
+    this.#out.push({ kind: 'note', note });
+  }
+
+  // ── for people ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  get logs(): number {
+    return this.#logs.size;
+  }
+
+  /** How each log stands here, and what is kept and why. */
+  *status(): IterableIterator<AcceptorLogStatus> {
+    for (const log of this.#logs.values())
+      yield {
+        log: log.name,
+        promised: log.promised,
+        state: log.state,
+        highest: log.highest,
+        watermark: log.watermark,
+        floor: log.floor,
+        inMemory: log.votes.size,
+        holders: [...log.holders].map(([disk, h]) => ({ disk, held: h.held, agreed: h.agreed })),
+      };
+  }
+}
+
+export interface AcceptorLogStatus {
+  readonly log: string;
+  readonly promised: Ballot;
+  readonly state: LogState;
+  readonly highest: number;
+  readonly watermark: number;
+  readonly floor: number;
+  /** Ranges of votes held in memory. */
+  readonly inMemory: number;
+  readonly holders: readonly { readonly disk: string; readonly held: number; readonly agreed: number }[];
+}
+
+function ownerKey(owner: Owner): string {
+  return `${String(owner.proposer)}.${owner.incarnation}`;
+}
+
+function newVotes(): RangeMap<Vote> {
+  return new RangeMap<Vote>((vote, from, to) => ({ ballot: vote.ballot, batch: vote.batch.slice(from, to) }));
+}
+
+function newLog(name: string): LogRecord {
+  return {
+    name,
+    promised: BALLOT_ZERO,
+    state: 'open',
+    votes: newVotes(),
+    kept: 0,
+    index: new VoteIndex(),
+    highest: -1,
+    voted: BALLOT_ZERO,
+    watermark: 0,
+    floor: 0,
+    overrideAt: -Infinity,
+    oldVotesVersion: 0,
+    holders: new Map(),
+  };
+}
+
+function headOf(log: LogRecord): ToLearner {
+  return { kind: 'head', log: log.name, highest: log.highest, watermark: log.watermark, floor: log.floor };
+}

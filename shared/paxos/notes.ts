@@ -1,0 +1,45 @@
+/** What happened, for people: metrics, log lines and traces are made of these. A note never changes what a machine does. */
+import type { Ballot } from './ballot.ts';
+import type { Purpose, RejectReason } from './messages.ts';
+
+export type Phase = 'prepare' | 'accept';
+export type Protocol = 'basic' | 'multi' | 'probe' | 'finish';
+export type QuorumOutcome = 'reached' | 'rejected' | 'timeout';
+
+export type Note =
+  // acceptor
+  | { readonly kind: 'promised'; readonly log: string; readonly ballot: Ballot; readonly purpose: Purpose }
+  | {
+      readonly kind: 'voted';
+      readonly log: string;
+      readonly ballot: Ballot;
+      readonly first: number;
+      readonly count: number;
+      readonly bytes: number;
+    }
+  | { readonly kind: 'rejected'; readonly phase: Phase; readonly log: string; readonly reason: RejectReason; readonly ballot: Ballot; readonly promised: Ballot }
+  | { readonly kind: 'trimmed'; readonly log: string; readonly floor: number }
+  // proposer
+  | { readonly kind: 'promise-rtt'; readonly acceptor: number; readonly ms: number }
+  | { readonly kind: 'accept-rtt'; readonly acceptor: number; readonly ms: number }
+  | {
+      readonly kind: 'quorum';
+      readonly phase: Phase;
+      readonly protocol: Protocol;
+      readonly outcome: QuorumOutcome;
+      readonly log: string;
+      readonly ballot: Ballot;
+      readonly ms: number;
+    }
+  | { readonly kind: 'batch'; readonly log: string; readonly first: number; readonly values: number; readonly bytes: number }
+  | { readonly kind: 'leader'; readonly log: string; readonly change: 'taken' | 'resigned' | 'lost'; readonly ballot: Ballot; readonly why: string }
+  | { readonly kind: 'campaign'; readonly log: string; readonly ballot: Ballot; readonly override: boolean; readonly why: string }
+  | { readonly kind: 'no-op'; readonly log: string; readonly first: number; readonly count: number }
+  | { readonly kind: 'reproposed'; readonly log: string; readonly first: number; readonly count: number }
+  | { readonly kind: 'proposal'; readonly protocol: Protocol; readonly outcome: 'chosen' | 'known' | 'refused' | 'timeout'; readonly ms: number; readonly count: number }
+  | { readonly kind: 'forwarded'; readonly log: string; readonly to: number }
+  | { readonly kind: 'peer'; readonly proposer: number; readonly change: 'up' | 'silent' | 'refused' }
+  | { readonly kind: 'pause'; readonly ms: number }
+  // learner
+  | { readonly kind: 'learned'; readonly log: string; readonly first: number; readonly count: number; readonly ballot: Ballot }
+  | { readonly kind: 'gap'; readonly log: string; readonly from: number; readonly to: number; readonly asked: 'acceptors' | 'learners' | 'finish' };

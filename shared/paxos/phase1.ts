@@ -1,0 +1,143 @@
+/**
+ * Phase 1 at a proposer: gathers what a phase-1 quorum reports and finds the value of every slot (R8, R10).
+ * A slot that a promise does not report is unknown, never free, and that promise does not count until it reports it.
+ */
+import { assert } from '../base/assert.ts';
+import type { Batch } from '../base/batch.ts';
+import { RangeMap } from '../base/range-map.ts';
+import { CLASSIC, compareBallots, type Ballot } from './ballot.ts';
+import type { Promised } from './messages.ts';
+import type { QuorumSystem } from './quorum.ts';
+
+interface Vote {
+  readonly ballot: Ballot;
+  readonly batch: Batch;
+}
+
+interface Report {
+  /** The promise reports every slot of [from, to that was asked), once complete. */
+  readonly from: number;
+  next: number;
+  complete: boolean;
+  readonly votes: { readonly first: number; readonly vote: Vote }[];
+}
+
+/** A run of slots for which phase 1 found one value each, or none: then the slot is free. */
+export interface Found {
+  readonly from: number;
+  readonly to: number;
+  readonly batch: Batch | undefined;
+}
+
+export type Heard =
+  | { readonly kind: 'ignored' }
+  /** The acceptor has more to report: ask it again from this slot. */
+  | { readonly kind: 'more'; readonly from: number }
+  /** A vote above the asking ballot: counts as a reject. */
+  | { readonly kind: 'higher'; readonly ballot: Ballot }
+  | { readonly kind: 'counted' };
+
+export class Phase1 {
+  readonly ballot: Ballot;
+  readonly #quorum: QuorumSystem;
+  readonly #from: number;
+  readonly #fromWatermark: boolean;
+  readonly #reports = new Map<number, Report>();
+  #complete = 0;
+  /** Over the promises heard so far. */
+  highest = -1;
+  watermark = 0;
+  floor = 0;
+
+  /** `from` and `fromWatermark` as in the Prepare that is sent. */
+  constructor(ballot: Ballot, quorum: QuorumSystem, from: number, fromWatermark: boolean) {
+    this.ballot = ballot;
+    this.#quorum = quorum;
+    this.#from = from;
+    this.#fromWatermark = fromWatermark;
+  }
+
+  /** Where the acceptor at this position must be asked from, undefined when it reported everything. */
+  nextFrom(acceptor: number): number | undefined {
+    const report = this.#reports.get(acceptor);
+    if (report === undefined) return this.#from;
+    return report.complete ? undefined : report.next;
+  }
+
+  /** True before the first page of this acceptor came: only then may it report from its own watermark. */
+  isNew(acceptor: number): boolean {
+    return !this.#reports.has(acceptor);
+  }
+
+  /** Takes a page from the acceptor at this position of the configuration. */
+  onPromised(acceptor: number, page: Promised): Heard {
+    const known = this.#reports.get(acceptor);
+    const start = known?.next ?? (this.#fromWatermark ? Math.max(this.#from, page.watermark) : this.#from);
+    // A page that was asked for twice, or that answers another question at this ballot, is not the next one.
+    if (known?.complete === true || page.from !== Math.max(start, page.floor)) return { kind: 'ignored' };
+    const report = known ?? { from: page.from, next: page.from, complete: false, votes: [] };
+    for (const { first, ballot, batch } of page.votes) {
+      if (compareBallots(ballot, this.ballot) > 0) return { kind: 'higher', ballot };
+      report.votes.push({ first, vote: { ballot, batch } });
+    }
+    this.#reports.set(acceptor, report);
+    this.highest = Math.max(this.highest, page.highest);
+    this.floor = Math.max(this.floor, page.floor);
+    this.watermark = Math.max(this.watermark, page.watermark, page.floor);
+    if (page.until !== undefined) {
+      report.next = page.until;
+      return { kind: 'more', from: page.until };
+    }
+    report.complete = true;
+    this.#complete |= 1 << acceptor;
+    return { kind: 'counted' };
+  }
+
+  /** The positions of the acceptors whose promise is whole. */
+  get promised(): number {
+    return this.#complete;
+  }
+
+  /** True when a phase-1 quorum has reported everything it was asked. */
+  get reached(): boolean {
+    return this.#quorum.isPhase1(this.#complete);
+  }
+
+  /**
+   * The value of every slot in [from, to), by R8: the highest ballot with a vote gives the value; no vote: free.
+   * Every promise that counts must report from `from` or below.
+   */
+  choose(from: number, to: number): Found[] {
+    const found = new RangeMap<Vote>((vote, a, b) => ({ ballot: vote.ballot, batch: vote.batch.slice(a, b) }));
+    let quorum = 0;
+    for (const [acceptor, report] of this.#reports) {
+      if (!report.complete || report.from > from) continue;
+      quorum |= 1 << acceptor;
+      for (const { first, vote } of report.votes) merge(found, first, vote, from, to);
+    }
+    assert(this.#quorum.isPhase1(quorum), 'R10', () => `no phase-1 quorum reports from slot ${String(from)}`);
+    const out: Found[] = [];
+    let at = from;
+    for (const range of found) {
+      if (at < range.from) out.push({ from: at, to: range.from, batch: undefined });
+      out.push({ from: range.from, to: range.to, batch: range.value.batch });
+      at = range.to;
+    }
+    if (at < to) out.push({ from: at, to, batch: undefined });
+    return out;
+  }
+}
+
+function merge(found: RangeMap<Vote>, first: number, vote: Vote, from: number, to: number): void {
+  const start = Math.max(first, from);
+  const end = Math.min(first + vote.batch.count, to);
+  found.update(start, end, (old, a, b) => {
+    const cut: Vote = { ballot: vote.ballot, batch: vote.batch.slice(a - first, b - first) };
+    if (old === undefined) return cut;
+    const order = compareBallots(vote.ballot, old.ballot);
+    if (order !== 0) return order > 0 ? cut : old;
+    // One classic ballot has one value a slot: its owner sent two, or somebody lies. There is nothing safe to choose.
+    assert(vote.ballot.kind === CLASSIC && old.batch.equals(cut.batch), 'R8', () => `two values at one classic ballot in slots ${String(a)} to ${String(b - 1)}`);
+    return old;
+  });
+}

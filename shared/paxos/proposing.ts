@@ -1,0 +1,153 @@
+/** What the parts of a proposer share: who it is, whom it speaks to, and what it wants done. */
+import type { Batch } from '../base/batch.ts';
+import type { Ballot, Owner } from './ballot.ts';
+import type { ToAcceptor } from './messages.ts';
+import type { Note } from './notes.ts';
+import type { Answer, PeerMessage, Refused } from './peers.ts';
+import type { QuorumSystem } from './quorum.ts';
+import type { NoteEffect } from './step.ts';
+
+export interface ProposerOptions {
+  readonly heartbeatMs: number;
+  /** A peer is silent after a random time between these. Milliseconds. */
+  readonly silenceMsMin: number;
+  readonly silenceMsMax: number;
+  /** Phase 1 or phase 2 without its quorum for this long has timed out. */
+  readonly timeoutMs: number;
+  /** What was not answered is sent again after this time. */
+  readonly resendMs: number;
+  /** Batches of one log under way at once: more fill a long network, fewer gather more values each. */
+  readonly pipeline: number;
+  readonly batchValuesMax: number;
+  readonly batchBytesMax: number;
+  /** Proposals that this proposer holds at once, over all logs. */
+  readonly inFlightMax: number;
+  /** Random, growing wait between tries of a round. Milliseconds. */
+  readonly backoffMsMin: number;
+  readonly backoffMsMax: number;
+  readonly probeMs: number;
+}
+
+export const PROPOSER_DEFAULTS: ProposerOptions = {
+  heartbeatMs: 100,
+  silenceMsMin: 450,
+  silenceMsMax: 900,
+  timeoutMs: 500,
+  resendMs: 200,
+  pipeline: 4,
+  batchValuesMax: 1_000,
+  batchBytesMax: 1024 * 1024,
+  inFlightMax: 10_000,
+  backoffMsMin: 10,
+  backoffMsMax: 1_000,
+  probeMs: 10_000,
+};
+
+/**
+ * What the state machine says of a log's proposals: the leader's copy of the session table (R12). Complete up to `next`,
+ * then fed every value that the leader sends, in the order of the slots; so it says of each what applying it will say.
+ */
+export interface Admission {
+  /** Judges an entry that is about to be sent. Nothing changes. */
+  check(entry: Uint8Array): Verdict;
+  /** Takes an entry at the next slot. */
+  feed(slot: number, entry: Uint8Array): void;
+}
+
+export type Verdict =
+  | { readonly kind: 'new' }
+  /** It has its effect at this slot already. */
+  | { readonly kind: 'known'; readonly slot: number }
+  | { readonly kind: 'refused'; readonly refused: Refused };
+
+/** A proposal that waits for its answer. */
+export interface Proposal {
+  /** Names it towards the shell, or towards the proposer that forwarded it. */
+  readonly token: number;
+  readonly log: string;
+  readonly entry: Uint8Array;
+  /** A sending of this id came before. */
+  retry: boolean;
+  /** It left this proposer: whatever happens now, its outcome is unknown until it is answered. */
+  sent: boolean;
+  /** It was answered, or its caller gave up: whoever still holds it drops it. */
+  done: boolean;
+  readonly since: number;
+  readonly deadline: number;
+  /** The peer that forwarded it, with its own number for it; undefined for a client's. */
+  readonly via: { readonly peer: number; readonly id: number } | undefined;
+}
+
+export type ProposerEffect =
+  /** To one acceptor, by its position in the configuration; undefined for all: encoded once. */
+  | { readonly kind: 'to-acceptor'; readonly to: number | undefined; readonly message: ToAcceptor }
+  | { readonly kind: 'to-peer'; readonly to: number; readonly message: PeerMessage }
+  | { readonly kind: 'answer'; readonly token: number; readonly answer: Answer }
+  /** Get the session table of a log that is applied at least up to the slot, from any learner. */
+  | { readonly kind: 'load-sessions'; readonly log: string; readonly slot: number }
+  /** Get the entry of a slot that the acceptors no longer hold, from any learner. */
+  | { readonly kind: 'read-slot'; readonly log: string; readonly slot: number }
+  /** All led logs are handed over, nothing is in flight. */
+  | { readonly kind: 'drained' }
+  | NoteEffect;
+
+export interface Context {
+  readonly self: Owner;
+  readonly options: ProposerOptions;
+  readonly quorum: QuorumSystem;
+  /** The entry that fills a slot for which phase 1 finds nothing below a voted slot. */
+  readonly noOp: Uint8Array;
+  now: number;
+  random: number;
+  readonly out: ProposerEffect[];
+}
+
+export function sendTo(ctx: Context, to: number | undefined, message: ToAcceptor): void {
+  ctx.out.push({ kind: 'to-acceptor', to, message });
+}
+
+export function note(ctx: Context, n: Note): void {
+  ctx.out.push({ kind: 'note', note: n });
+}
+
+/** Random, growing: the nth wait is drawn from (0, min · 2^n], at most max. */
+export function backoffMs(ctx: Context, attempt: number): number {
+  const { backoffMsMin, backoffMsMax } = ctx.options;
+  return Math.ceil(ctx.random * Math.min(backoffMsMax, backoffMsMin * 2 ** Math.min(attempt, 16))) + 1;
+}
+
+/** Consecutive slots that were sent to the acceptors at one ballot and are not known to be chosen. */
+export interface Flight {
+  readonly ballot: Ballot;
+  readonly first: number;
+  readonly batch: Batch;
+  /** Positions of the acceptors that voted for all of it. */
+  voters: number;
+  sentAt: number;
+  readonly since: number;
+}
+
+export function flightEnd(flight: Flight): number {
+  return flight.first + flight.batch.count;
+}
+
+/** Cuts a batch so that no part exceeds the limits of one Accept; a single value always fits. */
+export function* portions(batch: Batch, valuesMax: number, bytesMax: number): IterableIterator<Batch> {
+  if (batch.count <= valuesMax && batch.bytes.length <= bytesMax) {
+    if (batch.count > 0) yield batch;
+    return;
+  }
+  const sizes = batch.values().map((value) => value.length);
+  let from = 0;
+  let bytes = 0;
+  for (let i = 0; i < sizes.length; i++) {
+    const size = sizes[i] ?? 0;
+    if (i > from && (i - from >= valuesMax || bytes + size > bytesMax)) {
+      yield batch.slice(from, i);
+      from = i;
+      bytes = 0;
+    }
+    bytes += size;
+  }
+  yield batch.slice(from, batch.count);
+}
