@@ -1,0 +1,357 @@
+/**
+ * Between proposers and acceptors: domain messages ⇄ frames of AcceptorService.Session, and the unary calls.
+ *
+ * A frame is encoded once and given to every receiver. Two frames one after the other are one frame, because all their fields
+ * are repeated messages, so what waits for a slow stream is joined without being encoded again.
+ */
+import { assertNever } from '../../base/assert.ts';
+import type {
+  Accept,
+  Accepted,
+  FromAcceptor,
+  LogState,
+  Prepare,
+  Promised,
+  Purpose,
+  Rejected,
+  RejectReason,
+  ToAcceptor,
+  VoteRange,
+  WouldPromise,
+} from '../../paxos/messages.ts';
+import type { Batch } from '../../base/batch.ts';
+import type * as wire from '../gen/synod/v1/acceptor.ts';
+import { SessionRequest, SessionResponse } from '../gen/synod/v1/acceptor.ts';
+import type { AcceptResponse, PrepareResponse } from '../gen/synod/v1/acceptor_service.ts';
+import {
+  asBuffer,
+  checkBatchLimits,
+  logName,
+  member,
+  need,
+  notBelow,
+  parse,
+  readBallot,
+  readBatch,
+  readEnum,
+  readOrNone,
+  refuse,
+  slotCount,
+  whole,
+  writeBallot,
+  writeOrNone,
+} from './fields.ts';
+import { readHeader, writeHeader } from './header.ts';
+import type { Header } from './header.ts';
+import { readWelcome, writeWelcome } from './introduction.ts';
+import type { Welcome } from './introduction.ts';
+
+// ── frames ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** The first frame of a session: who the proposer is. */
+export function encodeSessionHello(header: Header): Buffer {
+  return asBuffer(SessionRequest.encode({ hello: writeHeader(header), messages: [] }).finish());
+}
+
+/** One frame with these messages, for as many acceptors as one likes. */
+export function encodeToAcceptor(messages: readonly ToAcceptor[]): Buffer {
+  return asBuffer(SessionRequest.encode({ hello: undefined, messages: messages.map(writeToAcceptor) }).finish());
+}
+
+/** Reads a proposer's frame. Throws INVALID_ARGUMENT; one bad message refuses its whole frame. */
+export function decodeSessionRequest(bytes: Uint8Array): { hello: Header | undefined; messages: ToAcceptor[] } {
+  const frame = parse('synod.v1.SessionRequest', (b) => SessionRequest.decode(b), bytes);
+  return {
+    hello: frame.hello === undefined ? undefined : readHeader(frame.hello),
+    messages: frame.messages.map(readToAcceptor),
+  };
+}
+
+/** The first frame of the answer to a session: which acceptor on which disk. */
+export function encodeSessionWelcome(welcome: Welcome): Buffer {
+  return asBuffer(SessionResponse.encode({ welcome: writeWelcome(welcome), messages: [] }).finish());
+}
+
+export function encodeFromAcceptor(messages: readonly FromAcceptor[]): Buffer {
+  return asBuffer(SessionResponse.encode({ welcome: undefined, messages: messages.map(writeFromAcceptor) }).finish());
+}
+
+/** Reads an acceptor's frame. Throws INVALID_ARGUMENT. */
+export function decodeSessionResponse(bytes: Uint8Array): { welcome: Welcome | undefined; messages: FromAcceptor[] } {
+  const frame = parse('synod.v1.SessionResponse', (b) => SessionResponse.decode(b), bytes);
+  return {
+    welcome: frame.welcome === undefined ? undefined : readWelcome(frame.welcome),
+    messages: frame.messages.map(readFromAcceptor),
+  };
+}
+
+// ── proposer → acceptor ───────────────────────────────────────────────────────────────────────────────────────────────
+
+export function writeToAcceptor(m: ToAcceptor): wire.ToAcceptor {
+  switch (m.kind) {
+    case 'prepare':
+      return { message: { $case: 'prepare', value: writePrepare(m) } };
+    case 'accept':
+      return { message: { $case: 'accept', value: writeAccept(m) } };
+    case 'resign':
+      return { message: { $case: 'resign', value: { log: m.log, ballot: writeBallot(m.ballot) } } };
+    case 'tell':
+      return { message: { $case: 'tell', value: { log: m.log, watermark: m.watermark } } };
+    case 'alive':
+      return { message: { $case: 'alive', value: {} } };
+    default:
+      return assertNever(m);
+  }
+}
+
+export function readToAcceptor(frame: wire.ToAcceptor): ToAcceptor {
+  const m = frame.message;
+  if (m === undefined) return refuse('a message to an acceptor is of no kind that is known here');
+  switch (m.$case) {
+    case 'prepare':
+      return readPrepare(m.value);
+    case 'accept':
+      return readAccept(m.value);
+    case 'resign':
+      return { kind: 'resign', log: logName(m.value.log), ballot: readBallot(m.value.ballot, 'resign.ballot') };
+    case 'tell':
+      return { kind: 'tell', log: logName(m.value.log), watermark: whole(m.value.watermark, 'tell.watermark') };
+    case 'alive':
+      return { kind: 'alive' };
+    default:
+      return assertNever(m);
+  }
+}
+
+const PURPOSES: readonly (Purpose | undefined)[] = [undefined, 'lead', 'decree', 'finish'];
+
+export function writePrepare(m: Prepare): wire.Prepare {
+  return {
+    log: m.log,
+    ballot: writeBallot(m.ballot),
+    from: m.from,
+    to: m.to,
+    purpose: PURPOSES.indexOf(m.purpose) as wire.Prepare['purpose'],
+    fromWatermark: m.fromWatermark,
+    override: m.override,
+    ask: m.ask,
+  };
+}
+
+export function readPrepare(m: wire.Prepare): Prepare {
+  const from = whole(m.from, 'prepare.from');
+  return {
+    kind: 'prepare',
+    log: logName(m.log),
+    ballot: readBallot(m.ballot, 'prepare.ballot'),
+    from,
+    to: m.to === undefined ? undefined : notBelow(whole(m.to, 'prepare.to'), from, 'prepare.to', 'prepare.from'),
+    purpose: readEnum(PURPOSES, m.purpose, 'prepare.purpose'),
+    fromWatermark: m.fromWatermark,
+    override: m.override,
+    ask: m.ask,
+  };
+}
+
+export function writeAccept(m: Accept): wire.Accept {
+  return {
+    log: m.log,
+    ballot: writeBallot(m.ballot),
+    first: m.first,
+    count: m.batch.count,
+    values: m.batch.bytes,
+    watermark: m.watermark,
+  };
+}
+
+export function readAccept(m: wire.Accept): Accept {
+  const batch = readBatch(m.first, m.count, m.values, 'accept');
+  checkBatchLimits(batch);
+  return {
+    kind: 'accept',
+    log: logName(m.log),
+    ballot: readBallot(m.ballot, 'accept.ballot'),
+    first: m.first,
+    batch,
+    watermark: whole(m.watermark, 'accept.watermark'),
+  };
+}
+
+// ── acceptor → proposer ───────────────────────────────────────────────────────────────────────────────────────────────
+
+export function writeFromAcceptor(m: FromAcceptor): wire.FromAcceptor {
+  switch (m.kind) {
+    case 'promised':
+      return { message: { $case: 'promised', value: writePromised(m) } };
+    case 'would-promise':
+      return { message: { $case: 'wouldPromise', value: writeWouldPromise(m) } };
+    case 'rejected':
+      return { message: { $case: 'rejected', value: writeRejected(m) } };
+    case 'accepted':
+      return { message: { $case: 'accepted', value: writeAccepted(m) } };
+    default:
+      return assertNever(m);
+  }
+}
+
+export function readFromAcceptor(frame: wire.FromAcceptor): FromAcceptor {
+  const m = frame.message;
+  if (m === undefined) return refuse('a message of an acceptor is of no kind that is known here');
+  switch (m.$case) {
+    case 'promised':
+      return readPromised(m.value);
+    case 'wouldPromise':
+      return readWouldPromise(m.value);
+    case 'rejected':
+      return readRejected(m.value);
+    case 'accepted':
+      return readAccepted(m.value);
+    default:
+      return assertNever(m);
+  }
+}
+
+/** The answer to the unary Prepare. */
+export function writePrepareResponse(m: Promised | WouldPromise | Rejected): PrepareResponse {
+  switch (m.kind) {
+    case 'promised':
+      return { answer: { $case: 'promised', value: writePromised(m) } };
+    case 'would-promise':
+      return { answer: { $case: 'wouldPromise', value: writeWouldPromise(m) } };
+    case 'rejected':
+      return { answer: { $case: 'rejected', value: writeRejected(m) } };
+    default:
+      return assertNever(m);
+  }
+}
+
+/** The answer to the unary Accept. */
+export function writeAcceptResponse(m: Accepted | Rejected): AcceptResponse {
+  return m.kind === 'accepted'
+    ? { answer: { $case: 'accepted', value: writeAccepted(m) } }
+    : { answer: { $case: 'rejected', value: writeRejected(m) } };
+}
+
+function writePromised(m: Promised): wire.Promised {
+  return {
+    log: m.log,
+    ballot: writeBallot(m.ballot),
+    from: m.from,
+    until: m.until,
+    votes: m.votes.map((v) => ({
+      first: v.first,
+      ballot: writeBallot(v.ballot),
+      count: v.batch.count,
+      values: v.batch.bytes,
+    })),
+    highest: writeOrNone(m.highest),
+    watermark: m.watermark,
+    floor: m.floor,
+  };
+}
+
+function readPromised(m: wire.Promised): Promised {
+  const from = whole(m.from, 'promised.from');
+  const until =
+    m.until === undefined
+      ? undefined
+      : notBelow(whole(m.until, 'promised.until'), from, 'promised.until', 'promised.from');
+  return {
+    kind: 'promised',
+    log: logName(m.log),
+    ballot: readBallot(m.ballot, 'promised.ballot'),
+    from,
+    until,
+    votes: readVoteRanges(m.votes, from, until),
+    highest: readOrNone(m.highest, 'promised.highest'),
+    watermark: whole(m.watermark, 'promised.watermark'),
+    floor: whole(m.floor, 'promised.floor'),
+  };
+}
+
+/** R10: a promise reports [from, until), each slot once; a report outside of what it claims to report is no promise. */
+function readVoteRanges(ranges: readonly wire.VoteRange[], from: number, until: number | undefined): VoteRange[] {
+  let next = from;
+  return ranges.map((r) => {
+    const batch: Batch = readBatch(r.first, r.count, r.values, 'promised.votes');
+    notBelow(r.first, next, 'promised.votes.first', 'the end of what was reported before');
+    next = r.first + r.count;
+    if (until !== undefined && next > until)
+      refuse(`promised.votes reach to ${String(next)}, above promised.until, which is ${String(until)}`);
+    return { first: r.first, ballot: readBallot(r.ballot, 'promised.votes.ballot'), batch };
+  });
+}
+
+function writeWouldPromise(m: WouldPromise): wire.WouldPromise {
+  return { log: m.log, ballot: writeBallot(m.ballot), highest: writeOrNone(m.highest), watermark: m.watermark };
+}
+
+function readWouldPromise(m: wire.WouldPromise): WouldPromise {
+  return {
+    kind: 'would-promise',
+    log: logName(m.log),
+    ballot: readBallot(m.ballot, 'would_promise.ballot'),
+    highest: readOrNone(m.highest, 'would_promise.highest'),
+    watermark: whole(m.watermark, 'would_promise.watermark'),
+  };
+}
+
+const REASONS: readonly (RejectReason | undefined)[] = [
+  undefined,
+  'ballot',
+  'led',
+  'floor',
+  'space',
+  'logs',
+  'round',
+  'busy',
+  'conflict',
+];
+
+/** How a log stands, by the enum's numbers; the network and the journal use the same. */
+export const LOG_STATES: readonly (LogState | undefined)[] = [undefined, 'open', 'closed', 'led'];
+
+function writeRejected(m: Rejected): wire.Rejected {
+  return {
+    log: m.log,
+    ballot: writeBallot(m.ballot),
+    first: m.first,
+    reason: REASONS.indexOf(m.reason) as wire.Rejected['reason'],
+    promised: writeBallot(m.promised),
+    state: LOG_STATES.indexOf(m.state) as wire.Rejected['state'],
+    leader: m.leader,
+    highest: writeOrNone(m.highest),
+    watermark: m.watermark,
+    floor: m.floor,
+  };
+}
+
+function readRejected(m: wire.Rejected): Rejected {
+  return {
+    kind: 'rejected',
+    log: logName(m.log),
+    ballot: readBallot(need(m.ballot, 'rejected.ballot'), 'rejected.ballot'),
+    first: m.first === undefined ? undefined : whole(m.first, 'rejected.first'),
+    reason: readEnum(REASONS, m.reason, 'rejected.reason'),
+    promised: readBallot(m.promised, 'rejected.promised'),
+    state: readEnum(LOG_STATES, m.state, 'rejected.state'),
+    leader: m.leader === undefined ? undefined : member(m.leader, 'rejected.leader'),
+    highest: readOrNone(m.highest, 'rejected.highest'),
+    watermark: whole(m.watermark, 'rejected.watermark'),
+    floor: whole(m.floor, 'rejected.floor'),
+  };
+}
+
+function writeAccepted(m: Accepted): wire.Accepted {
+  return { log: m.log, ballot: writeBallot(m.ballot), first: m.first, count: m.count };
+}
+
+function readAccepted(m: wire.Accepted): Accepted {
+  return {
+    kind: 'accepted',
+    log: logName(m.log),
+    ballot: readBallot(m.ballot, 'accepted.ballot'),
+    first: whole(m.first, 'accepted.first'),
+    count: slotCount(m.first, m.count, 'accepted.count'),
+  };
+}
