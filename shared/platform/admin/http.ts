@@ -51,7 +51,7 @@ interface Page {
   readonly body: string;
 }
 
-/** Serves the pages. Throws FAILED_PRECONDITION when the address cannot be bound. */
+/** Serves the pages. Throws UNAVAILABLE when the address is in use, FAILED_PRECONDITION when it can never be bound. */
 export async function serveAdmin(options: AdminOptions): Promise<AdminServer> {
   let stopping = false;
   const pages: Readonly<Record<string, (verbose: boolean) => Promise<Page> | Page>> = {
@@ -159,10 +159,11 @@ function listen(server: Server, address: string): Promise<number> {
   if (at === undefined) throw new SynodError('INVALID_ARGUMENT', `--http ${address} is not HOST:PORT`);
   return new Promise((resolve, reject) => {
     server.once('error', (error: NodeJS.ErrnoException) => {
-      const why =
-        error.code === 'EADDRINUSE'
-          ? 'is in use by another process; choose another'
-          : `cannot be bound (${error.message}); choose one`;
+      const inUse = error.code === 'EADDRINUSE';
+      const why = inUse ? 'is in use by another process' : `cannot be bound (${error.message})`;
+      const code = inUse ? 'UNAVAILABLE' : 'FAILED_PRECONDITION';
+      reject(new SynodError(code, `${address} ${why}; choose another with --http`, 'none', error));
+    }); choose one`;
       reject(new SynodError('FAILED_PRECONDITION', `${address} ${why} with --http`, 'none', error));
     });
     server.listen(at.port, at.host.replace(/^\[|\]$/g, ''), () => {

@@ -1,6 +1,10 @@
 /** The options of every channel and server, in one place; each differs from its default for a reason that is written here. */
+import { logVerbosity, setLogVerbosity } from '@grpc/grpc-js';
 import type { ChannelOptions } from '@grpc/grpc-js';
 import { LIMITS } from '../../base/limits.ts';
+
+// grpc-js writes to standard error on its own; what it has to say reaches us as errors. GRPC_VERBOSITY brings its lines back.
+if (process.env['GRPC_VERBOSITY'] === undefined) setLogVerbosity(logVerbosity.NONE);
 
 /** Who connects to a port: strangers are limited in ways that would only break the long streams between roles. */
 export type Facing = 'clients' | 'roles';

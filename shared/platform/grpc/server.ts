@@ -48,7 +48,7 @@ export interface RunningServer {
   close(graceMs: number): Promise<void>;
 }
 
-/** Binds and serves. Throws FAILED_PRECONDITION when the address cannot be bound, with the setting to change. */
+/** Binds and serves. Throws UNAVAILABLE when the address is in use, FAILED_PRECONDITION when it can never be bound. */
 export async function serve(options: ServeOptions): Promise<RunningServer> {
   const guard = new Guard({
     toStatus: options.toStatus,
@@ -133,12 +133,7 @@ function bind(server: Server, address: string, credentials: ServerCredentials): 
     server.bindAsync(address, credentials, (error, port) => {
       if (error === null) resolve(port);
       else if (error.message.includes('EADDRINUSE'))
-        reject(
-          new SynodError(
-            'FAILED_PRECONDITION',
-            `${address} is in use by another process; choose another with --listen`,
-          ),
-        );
+        reject(new SynodError('UNAVAILABLE', `${address} is in use by another process; choose another with --listen`));
       else
         reject(
           new SynodError(
