@@ -212,9 +212,10 @@ class World {
 
   /** R5 from outside: a start that a reached acceptor remembers to be older than it was does not go on. */
   #judgeAnswer(p: Process, before: Remembered | undefined, by: number): void {
-    const stillThere = this.#up.get(p.acceptor) === p && p.start !== undefined;
-    if (!stillThere || before === undefined || sameStart(before, p.start as Remembered)) return;
-    const older = before.start >= (p.start?.start ?? 0) || before.position > p.startPosition;
+    const { start } = p;
+    if (this.#up.get(p.acceptor) !== p || start === undefined || before === undefined) return;
+    if (sameStart(before, start)) return;
+    const older = before.start >= start.start || before.position > p.startPosition;
     if (older)
       this.problems.push(`acceptor ${String(p.acceptor)} goes on, though ${String(by)} remembers more of its disk`);
   }
