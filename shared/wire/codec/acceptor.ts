@@ -21,7 +21,7 @@ import type {
 } from '../../paxos/messages.ts';
 import type { Batch } from '../../base/batch.ts';
 import type * as wire from '../gen/synod/v1/acceptor.ts';
-import { SessionRequest, SessionResponse } from '../gen/synod/v1/acceptor.ts';
+import { Accept as AcceptMessage, SessionRequest, SessionResponse } from '../gen/synod/v1/acceptor.ts';
 import type { AcceptResponse, PrepareResponse } from '../gen/synod/v1/acceptor_service.ts';
 import {
   asBuffer,
@@ -30,6 +30,7 @@ import {
   member,
   need,
   notBelow,
+  NOTHING,
   parse,
   readBallot,
   readBatch,
@@ -41,6 +42,8 @@ import {
   writeBallot,
   writeOrNone,
 } from './fields.ts';
+import { joinFrames, lengthTag, withValues } from './framing.ts';
+import type { Nesting } from './framing.ts';
 import { readHeader, writeHeader } from './header.ts';
 import type { Header } from './header.ts';
 import { readWelcome, writeWelcome } from './introduction.ts';
@@ -55,7 +58,19 @@ export function encodeSessionHello(header: Header): Buffer {
 
 /** One frame with these messages, for as many acceptors as one likes. */
 export function encodeToAcceptor(messages: readonly ToAcceptor[]): Buffer {
-  return asBuffer(SessionRequest.encode({ hello: undefined, messages: messages.map(writeToAcceptor) }).finish());
+  return joinFrames(messages.map((m) => (m.kind === 'accept' ? encodeAccept(m) : encodeOne(m))));
+}
+
+/** SessionRequest.messages, ToAcceptor.accept, Accept.values. */
+const ACCEPT: Nesting = { outer: [lengthTag(2), lengthTag(2)], values: lengthTag(5) };
+
+function encodeAccept(m: Accept): Buffer {
+  const fields = AcceptMessage.encode({ ...writeAccept(m), values: NOTHING }).finish();
+  return withValues(fields, m.batch.bytes, ACCEPT);
+}
+
+function encodeOne(m: ToAcceptor): Buffer {
+  return asBuffer(SessionRequest.encode({ hello: undefined, messages: [writeToAcceptor(m)] }).finish());
 }
 
 /** Reads a proposer's frame. Throws INVALID_ARGUMENT; one bad message refuses its whole frame. */

@@ -168,6 +168,9 @@ export function readEnum<T>(table: readonly (T | undefined)[], value: number, fi
   return table[value] ?? refuse(`${field} is ${String(value)}, which is not known here`);
 }
 
+/** What an empty field of bytes holds. */
+export const NOTHING = new Uint8Array(0);
+
 /** A frame as gRPC wants it: the same memory, as a Buffer. */
 export function asBuffer(bytes: Uint8Array): Buffer {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);

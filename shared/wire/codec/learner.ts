@@ -1,5 +1,6 @@
 /** Between learners and acceptors: domain messages ⇄ frames of AcceptorService.Follow. */
 import { assertNever } from '../../base/assert.ts';
+import type { Batch } from '../../base/batch.ts';
 import { FAST, formatBallot } from '../../paxos/ballot.ts';
 import type { Remembered } from '../../paxos/introduction.ts';
 import type {
@@ -14,7 +15,7 @@ import type {
   Votes,
 } from '../../paxos/messages.ts';
 import type * as wire from '../gen/synod/v1/acceptor.ts';
-import { FollowRequest, FollowResponse } from '../gen/synod/v1/acceptor.ts';
+import { FollowRequest, FollowResponse, Votes as VotesMessage } from '../gen/synod/v1/acceptor.ts';
 import {
   asBuffer,
   bytesOf,
@@ -32,6 +33,8 @@ import {
   writeBallot,
   writeOrNone,
 } from './fields.ts';
+import { joinFrames, lengthTag, withValues } from './framing.ts';
+import type { Nesting } from './framing.ts';
 import { readHeader, writeHeader } from './header.ts';
 import type { Header } from './header.ts';
 import { readRemembered, readWelcome, writeRemembered, writeWelcome } from './introduction.ts';
@@ -84,8 +87,30 @@ export function encodeFollowWelcome(welcome: Welcome): Buffer {
 
 /** One frame for as many learners as want the same. `position`: the newest journal position it depends on, −1 for none (R3). */
 export function encodeToLearner(messages: readonly ToLearnerOrTip[], position: number): Buffer {
-  const frame = { welcome: undefined, position: writeOrNone(position), messages: messages.map(writeToLearner) };
-  return asBuffer(FollowResponse.encode(frame).finish());
+  const frames = messages.map((m) =>
+    m.kind === 'votes' && m.batch !== undefined ? encodeVotes(m, m.batch) : encodeOne(m),
+  );
+  // The position stands in front, in a frame of its own: joined to the others it is theirs.
+  if (position >= 0) frames.unshift(encodePosition(position));
+  return joinFrames(frames);
+}
+
+/** FollowResponse.messages, ToLearner.votes, Votes.values. */
+const VOTES: Nesting = { outer: [lengthTag(3), lengthTag(1)], values: lengthTag(5) };
+
+function encodeVotes(m: Votes, batch: Batch): Buffer {
+  const fields = VotesMessage.encode(writeVotes({ ...m, batch: undefined })).finish();
+  return withValues(fields, batch.bytes, VOTES);
+}
+
+function encodeOne(m: ToLearnerOrTip): Buffer {
+  return asBuffer(
+    FollowResponse.encode({ welcome: undefined, position: undefined, messages: [writeToLearner(m)] }).finish(),
+  );
+}
+
+function encodePosition(position: number): Buffer {
+  return asBuffer(FollowResponse.encode({ welcome: undefined, position, messages: [] }).finish());
 }
 
 /** Reads an acceptor's frame; `position` is −1 where it depends on none. Throws INVALID_ARGUMENT. */

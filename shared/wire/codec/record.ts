@@ -8,7 +8,7 @@ import { assertNever } from '../../base/assert.ts';
 import { SynodError } from '../../base/errors.ts';
 import type { AcceptorRecord } from '../../paxos/messages.ts';
 import type * as disk from '../gen/journal/v1/record.ts';
-import { AcceptorRecord as DiskRecord } from '../gen/journal/v1/record.ts';
+import { AcceptorRecord as DiskRecord, VoteRecord as DiskVote } from '../gen/journal/v1/record.ts';
 import { LOG_STATES } from './acceptor.ts';
 import {
   asBuffer,
@@ -16,6 +16,7 @@ import {
   hexOf,
   ID_BYTES,
   logName,
+  NOTHING,
   readBallot,
   readBatch,
   readEnum,
@@ -25,9 +26,12 @@ import {
   writeBallot,
   writeOrNone,
 } from './fields.ts';
+import { lengthTag, withValues } from './framing.ts';
+import type { Nesting } from './framing.ts';
 
 /** The bytes of one journal entry. A vote's batch is copied as it is, never value by value. */
 export function encodeRecord(record: AcceptorRecord): Buffer {
+  if (record.kind === 'vote') return encodeVote(record);
   return asBuffer(DiskRecord.encode({ record: write(record) }).finish());
 }
 
@@ -46,22 +50,19 @@ export function decodeRecord(bytes: Uint8Array): AcceptorRecord {
   }
 }
 
+/** AcceptorRecord.vote, VoteRecord.values. */
+const VOTE: Nesting = { outer: [lengthTag(2)], values: lengthTag(5) };
+
+function encodeVote(r: VoteRecord): Buffer {
+  return withValues(DiskVote.encode({ ...writeVote(r), values: NOTHING }).finish(), r.batch.bytes, VOTE);
+}
+
 function write(r: AcceptorRecord): NonNullable<disk.AcceptorRecord['record']> {
   switch (r.kind) {
     case 'promise':
       return { $case: 'promise', value: { log: r.log, ballot: writeBallot(r.ballot), lead: r.lead } };
     case 'vote':
-      return {
-        $case: 'vote',
-        value: {
-          log: r.log,
-          ballot: writeBallot(r.ballot),
-          first: r.first,
-          count: r.batch.count,
-          values: r.batch.bytes,
-          watermark: r.watermark,
-        },
-      };
+      return { $case: 'vote', value: writeVote(r) };
     case 'resign':
       return { $case: 'resign', value: { log: r.log, ballot: writeBallot(r.ballot) } };
     case 'floor':
@@ -108,6 +109,18 @@ function read(r: disk.AcceptorRecord['record']): AcceptorRecord {
 }
 
 type LogRecord = Extract<AcceptorRecord, { kind: 'log' }>;
+type VoteRecord = Extract<AcceptorRecord, { kind: 'vote' }>;
+
+function writeVote(r: VoteRecord): disk.VoteRecord {
+  return {
+    log: r.log,
+    ballot: writeBallot(r.ballot),
+    first: r.first,
+    count: r.batch.count,
+    values: r.batch.bytes,
+    watermark: r.watermark,
+  };
+}
 
 function writeLog(r: LogRecord): disk.LogRecord {
   return {
