@@ -6,7 +6,11 @@
  * reported as synced (R4).
  */
 export interface Journal {
-  /** Queues an entry; its position is one above that of the entry before. */
+  /**
+   * Queues an entry; its position is one above that of the entry before. The bytes must not change afterwards.
+   * Throws INVALID_ARGUMENT for an entry above `entryBytesMax` and RESOURCE_EXHAUSTED when even the reserve is used up, both with
+   * outcome none: nothing was queued.
+   */
   append(entry: Uint8Array): number;
   /** The position of the newest entry appended, −1 when there is none. */
   readonly newest: number;
@@ -16,7 +20,11 @@ export interface Journal {
   onSynced: (synced: number) => void;
   /** Called when a write or a sync failed. The owner must end the process. */
   onFatal: (error: Error) => void;
-  /** Reads entries back, in order, beginning with the first at or after `from`; ends after `to` or when `visit` returns false. */
+  /**
+   * Reads entries back, in order, beginning with the first at or after `from`; ends after `to` or when `visit` returns false.
+   * Entries that are not yet synced are visited too. What is handed out stays valid, but is a view of a larger buffer: copy
+   * what is kept long.
+   */
   read(from: number, to: number, visit: (position: number, entry: Uint8Array) => boolean): Promise<void>;
   /** Entries below this position may be dropped, a whole segment at a time. */
   trim(below: number): Promise<void>;
@@ -24,7 +32,16 @@ export interface Journal {
   readonly first: number;
   /** Bytes on disk, preallocated space included. */
   readonly bytes: number;
+  /** Bytes of entries that wait for their write; the owner bounds it (R14). */
+  readonly queuedBytes: number;
+  /** The largest entry that `append` takes, in bytes. */
+  readonly entryBytesMax: number;
   /** False while the next segment cannot be preallocated (no space) or `bytes` is at its limit. New work is refused then (R4). */
   readonly hasRoom: boolean;
+  /** Tries again to preallocate the next segment, in the background; to be called now and then while `hasRoom` is false. */
+  seekRoom(): void;
+  /** To be called when nothing came for a while: writes a sync mark behind the last write, unless there is one (R6). */
+  idle(): void;
+  /** Writes what is queued and a sync mark, then closes the files. */
   close(): Promise<void>;
 }

@@ -1,0 +1,12 @@
+/** The door of this room. */
+export type { JournalOptions } from './journal.ts';
+export { JOURNAL_DEFAULTS } from './journal.ts';
+export type { OpenedJournal } from './open.ts';
+export { openJournal } from './open.ts';
+export type { JournalIdentity } from './segment.ts';
+export type { Stamp, StampOwner } from './stamp.ts';
+export { markBegun, openStamp, readStamp } from './stamp.ts';
+export type { Damage, Refusal, Verdict } from './verdict.ts';
+export { refusalError } from './verdict.ts';
+export type { DumpItem, JournalReport, SegmentReport } from './verify.ts';
+export { dumpJournal, verifyJournal } from './verify.ts';
