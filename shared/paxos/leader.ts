@@ -8,11 +8,11 @@
 import { assert } from '../base/assert.ts';
 import { Batch } from '../base/batch.ts';
 import { Fifo } from '../base/fifo.ts';
-import { BALLOT_ZERO, classicAbove, compareBallots, formatBallot, maxBallot, sameBallot, type Ballot } from './ballot.ts';
+import { BALLOT_ZERO, compareBallots, formatBallot, maxBallot, sameBallot, type Ballot } from './ballot.ts';
 import type { Accepted, Prepare, Promised, Rejected, WouldPromise } from './messages.ts';
 import type { Refused } from './peers.ts';
 import { Phase1, type Found } from './phase1.ts';
-import { flightEnd, note, portions, sendTo, type Admission, type Context, type Flight, type Proposal } from './proposing.ts';
+import { flightEnd, freshBallot, note, portions, sendTo, type Admission, type Context, type Flight, type Proposal } from './proposing.ts';
 
 interface OwnFlight extends Flight {
   /** Slot for slot; undefined for what a leader before us proposed, and for no-ops. */
@@ -88,8 +88,9 @@ export class Leader {
   #seen: Ballot = BALLOT_ZERO;
   /** The proposer that acceptors named as the leader. */
   hint: number | undefined;
-  /** Campaigns that failed since one succeeded; and when the next may begin. */
+  /** Campaigns that failed since one succeeded; that the last one did is news; and when the next may begin. */
   attempts = 0;
+  hasFailed = false;
   notBefore = 0;
   /** Acceptors named a leader instead of promising, at the last campaign. */
   refusedAsLed = false;
@@ -125,6 +126,14 @@ export class Leader {
     return this.#queue.length > 0 || this.#waiting.size > 0 || (this.#state.kind === 'leading' && this.#state.flights.length > 0);
   }
 
+  /** Time matters to it: a campaign, something in flight, or something to tell. */
+  get needsTick(): boolean {
+    const state = this.#state;
+    if (state.kind === 'idle') return this.#queue.length > 0;
+    if (state.kind !== 'leading') return true;
+    return state.flights.length > 0 || state.admission === undefined || state.told < state.watermark || state.resigning || state.finishing !== undefined;
+  }
+
   get queued(): number {
     return this.#queue.length;
   }
@@ -146,7 +155,7 @@ export class Leader {
   /** Asks whether a phase-1 quorum would promise, then prepares. */
   campaign(why: string, override: boolean): void {
     if (this.#state.kind !== 'idle') return;
-    const ballot = classicAbove(this.#seen, this.#ctx.self);
+    const ballot = freshBallot(this.#ctx, this.#seen);
     this.#seen = ballot;
     this.refusedAsLed = false;
     this.#state = { kind: 'asking', ballot, override, since: this.#ctx.now, yes: 0, no: 0 };
@@ -453,6 +462,7 @@ export class Leader {
       ms: this.#ctx.now - state.since,
     });
     this.attempts++;
+    this.hasFailed = true;
     this.#state = IDLE;
     if (message?.reason === 'logs' || message?.reason === 'round') this.#refuseAll(message.reason, why);
   }
@@ -485,6 +495,7 @@ export class Leader {
     this.#seen = maxBallot(this.#seen, state.ballot);
     this.#state = IDLE;
     this.attempts = 1;
+    this.hasFailed = true;
   }
 
   /** What was in flight goes back to the head of the queue as retries: its outcome is open, its id decides (R12). */

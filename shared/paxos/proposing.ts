@@ -1,6 +1,6 @@
 /** What the parts of a proposer share: who it is, whom it speaks to, and what it wants done. */
 import type { Batch } from '../base/batch.ts';
-import type { Ballot, Owner } from './ballot.ts';
+import { classicAbove, type Ballot, type Owner } from './ballot.ts';
 import type { ToAcceptor } from './messages.ts';
 import type { Note } from './notes.ts';
 import type { Answer, PeerMessage, Refused } from './peers.ts';
@@ -99,7 +99,16 @@ export interface Context {
   readonly noOp: Uint8Array;
   now: number;
   random: number;
+  /** The greatest round this start has used, over all logs: two rounds of one log can never share a ballot (R2). */
+  lastRound: number;
   readonly out: ProposerEffect[];
+}
+
+/** A ballot of this proposer that it never used before, above the given one. */
+export function freshBallot(ctx: Context, above: Ballot): Ballot {
+  const ballot = classicAbove(above.round >= ctx.lastRound ? above : { ...above, round: ctx.lastRound }, ctx.self);
+  ctx.lastRound = ballot.round;
+  return ballot;
 }
 
 export function sendTo(ctx: Context, to: number | undefined, message: ToAcceptor): void {

@@ -5,11 +5,11 @@
  */
 import { assert } from '../base/assert.ts';
 import { Batch } from '../base/batch.ts';
-import { BALLOT_ZERO, classicAbove, compareBallots, maxBallot, sameBallot, type Ballot } from './ballot.ts';
+import { BALLOT_ZERO, compareBallots, maxBallot, sameBallot, type Ballot } from './ballot.ts';
 import type { Accepted, Prepare, Promised, Rejected, WouldPromise } from './messages.ts';
 import type { Protocol } from './notes.ts';
 import { Phase1 } from './phase1.ts';
-import { backoffMs, flightEnd, note, portions, sendTo, type Context, type Flight } from './proposing.ts';
+import { backoffMs, flightEnd, freshBallot, note, portions, sendTo, type Context, type Flight } from './proposing.ts';
 
 /** What a round is for. */
 export type Task =
@@ -25,9 +25,7 @@ export type RoundResult =
   /** The slots are below a trim floor: chosen long ago, and known to learners. */
   | { readonly kind: 'trimmed'; readonly floor: number }
   /** A leader has the log. */
-  | { readonly kind: 'led'; readonly leader: number }
-  /** The log has slots above 0: it is no decree. */
-  | { readonly kind: 'no-decree'; readonly highest: number }
+  | { readonly kind: 'led'; readonly leader: number; readonly watermark: number }
   | { readonly kind: 'refused'; readonly reason: 'logs' | 'space' | 'round' };
 
 type Phase =
@@ -71,7 +69,7 @@ export class Round {
 
   #prepare(): void {
     const ctx = this.#ctx;
-    const ballot = classicAbove(this.#seen, ctx.self);
+    const ballot = freshBallot(ctx, this.#seen);
     this.#seen = ballot;
     this.#tries++;
     const phase1 = new Phase1(ballot, ctx.quorum, this.#from, false);
@@ -192,7 +190,7 @@ export class Round {
     this.#watermark = Math.max(this.#watermark, message.watermark, message.floor);
     switch (message.reason) {
       case 'led':
-        return this.#end({ kind: 'led', leader: message.leader ?? 0 });
+        return this.#end({ kind: 'led', leader: message.leader ?? 0, watermark: this.#watermark });
       case 'floor':
         if (this.task.kind === 'probe') return this.#moveTo(Math.max(message.watermark, message.floor, this.#from + 1));
         return this.#end({ kind: 'trimmed', floor: message.floor });

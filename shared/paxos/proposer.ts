@@ -1,0 +1,719 @@
+/**
+ * The proposer: takes proposals for any log, leads logs or hands proposals to who leads, runs Basic rounds for decrees, and
+ * finishes what others left. Nothing here is durable: ballots carry this start's incarnation, and are never used twice.
+ */
+import { assertNever } from '../base/assert.ts';
+import { bytesEqual } from '../base/batch.ts';
+import type { Outcome } from '../base/errors.ts';
+import { RESERVED_LOG_PREFIX } from '../base/limits.ts';
+import { BALLOT_ZERO, type Ballot, type Owner } from './ballot.ts';
+import { Election } from './election.ts';
+import { Leader } from './leader.ts';
+import type { FromAcceptor } from './messages.ts';
+import type { Answer, Finish, Forward, Forwarded, PeerMessage, Refused } from './peers.ts';
+import { backoffMs, note, PROPOSER_DEFAULTS, type Admission, type Context, type Proposal, type ProposerEffect, type ProposerOptions } from './proposing.ts';
+import type { QuorumSystem } from './quorum.ts';
+import { Round, type RoundResult } from './round.ts';
+import type { Machine, Moment } from './step.ts';
+
+export type ProposerEvent =
+  | {
+      readonly kind: 'propose';
+      readonly token: number;
+      readonly log: string;
+      readonly entry: Uint8Array;
+      readonly protocol: 'basic' | 'multi';
+      readonly retry: boolean;
+      readonly timeoutMs: number;
+    }
+  /** The caller is gone: nobody waits for the answer. */
+  | { readonly kind: 'cancel'; readonly token: number }
+  /** `from` is the acceptor's position in the configuration. */
+  | { readonly kind: 'acceptor'; readonly from: number; readonly message: FromAcceptor }
+  | { readonly kind: 'acceptor-up'; readonly acceptor: number }
+  | { readonly kind: 'peer'; readonly from: number; readonly message: PeerMessage }
+  /** The stream to a peer broke; `refused`: nobody listens there. */
+  | { readonly kind: 'peer-down'; readonly peer: number; readonly refused: boolean }
+  | { readonly kind: 'sessions'; readonly log: string; readonly next: number; readonly admission: Admission | undefined }
+  /** The answer to `read-slot`; the entry is undefined when no learner could say. */
+  | { readonly kind: 'slot'; readonly log: string; readonly slot: number; readonly entry: Uint8Array | undefined }
+  | { readonly kind: 'finish'; readonly log: string; readonly from: number; readonly to: number }
+  /** An operator moves the leadership of a log. */
+  | { readonly kind: 'move'; readonly token: number; readonly log: string; readonly to: number }
+  /** Resign from everything and hand it over; ends in `drained`. */
+  | { readonly kind: 'drain' }
+  | { readonly kind: 'tick' }
+  /** The inbox is empty: what has gathered can be sent. */
+  | { readonly kind: 'turn' };
+
+interface Decree {
+  readonly round: Round;
+  readonly waiting: Proposal[];
+}
+
+interface Outgoing {
+  readonly proposal: Proposal;
+  readonly peer: number;
+  readonly at: number;
+}
+
+/** Slots that one round finishes, and rounds that finish at once. */
+const FINISH_SLOTS = 1_000;
+const FINISH_ROUNDS = 16;
+
+export class Proposer implements Machine<ProposerEvent, ProposerEffect> {
+  readonly #ctx: Context;
+  readonly #election: Election;
+  readonly #leaders = new Map<string, Leader>();
+  /** Logs that time or new work may move: the rest is left alone. */
+  readonly #active = new Set<Leader>();
+  readonly #touched = new Set<Leader>();
+  /** Basic rounds by log: decrees with those who wait for them, and slots being finished. */
+  readonly #decrees = new Map<string, Decree>();
+  readonly #finishing = new Map<string, Round>();
+  #probe: Round | undefined;
+  #probeNext = 0;
+  #probeAt: number;
+  readonly #pending = new Map<number, Proposal>();
+  readonly #forwarded = new Map<number, Outgoing>();
+  #forwardId = 1;
+  #internalToken = -1;
+  /** Logs whose next campaign may go past a leader's grace. */
+  readonly #override = new Set<string>();
+  readonly #moves = new Map<string, { token: number | undefined; to: number }>();
+  #draining = false;
+  #drained = false;
+  #tickAt: number | undefined;
+
+  constructor(self: Owner, quorum: QuorumSystem, proposers: readonly number[], noOp: Uint8Array, options: Partial<ProposerOptions> = {}) {
+    this.#ctx = { self, quorum, noOp, options: { ...PROPOSER_DEFAULTS, ...options }, now: 0, random: 0, lastRound: 0, out: [] };
+    this.#election = new Election(this.#ctx, proposers);
+    this.#probeAt = -Infinity;
+  }
+
+  step(event: ProposerEvent, moment: Moment): ProposerEffect[] {
+    const ctx = this.#ctx;
+    ctx.now = moment.now;
+    ctx.random = moment.random;
+    this.#handle(event);
+    this.#finishRounds();
+    return this.#settle(ctx.out.splice(0));
+  }
+
+  #handle(event: ProposerEvent): void {
+    switch (event.kind) {
+      case 'propose':
+        return this.#onPropose(event);
+      case 'cancel':
+        return this.#cancel(event.token);
+      case 'acceptor':
+        return this.#onAcceptor(event.from, event.message);
+      case 'acceptor-up':
+        for (const leader of this.#leaders.values()) leader.onAcceptorUp(event.acceptor);
+        return;
+      case 'peer':
+        return this.#onPeer(event.from, event.message);
+      case 'peer-down':
+        if (event.refused) this.#takeOver(event.peer, this.#election.onRefused(event.peer));
+        return;
+      case 'sessions':
+        return this.#with(event.log, (leader) => {
+          leader.onSessions(event.next, event.admission);
+        });
+      case 'slot':
+        return this.#onSlot(event.log, event.entry);
+      case 'finish':
+        return this.#onFinish({ ...event, kind: 'finish' });
+      case 'move':
+        return this.#onMove(event);
+      case 'drain':
+        return this.#onDrain();
+      case 'tick':
+        return this.#onTick();
+      case 'turn':
+        return this.#onTurn();
+      default:
+        return assertNever(event);
+    }
+  }
+
+  // ── proposals ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  #onPropose(event: ProposerEvent & { kind: 'propose' }): void {
+    const { options } = this.#ctx;
+    const proposal = this.#admit(event.token, event.log, event.entry, event.retry, event.timeoutMs, undefined);
+    if (this.#draining) return this.#refuse(proposal, 'UNAVAILABLE', 'this proposer is shutting down; use another one');
+    if (this.#pending.size > options.inFlightMax)
+      return this.#refuse(
+        proposal,
+        'RESOURCE_EXHAUSTED',
+        `this proposer holds ${String(options.inFlightMax)} proposals (proposals.in-flight.max) and takes no more until some are answered`,
+      );
+    if (event.protocol === 'basic') this.#decree(proposal);
+    else this.#queue(proposal);
+  }
+
+  #admit(token: number, log: string, entry: Uint8Array, retry: boolean, timeoutMs: number, via: Proposal['via']): Proposal {
+    const { now } = this.#ctx;
+    const proposal: Proposal = { token, log, entry, retry, sent: false, done: false, since: now, deadline: now + timeoutMs, via };
+    this.#pending.set(token, proposal);
+    return proposal;
+  }
+
+  #queue(proposal: Proposal): void {
+    const leader = this.#leader(proposal.log);
+    leader.enqueue(proposal);
+    this.#touch(leader);
+  }
+
+  #leader(log: string): Leader {
+    let leader = this.#leaders.get(log);
+    if (leader === undefined) this.#leaders.set(log, (leader = new Leader(this.#ctx, log)));
+    return leader;
+  }
+
+  #with(log: string, act: (leader: Leader) => void): void {
+    const leader = this.#leaders.get(log);
+    if (leader === undefined) return;
+    act(leader);
+    this.#touch(leader);
+  }
+
+  #touch(leader: Leader): void {
+    this.#touched.add(leader);
+    this.#active.add(leader);
+    this.#election.setLed(leader.log, leader.isServing ? leader.ballot : undefined);
+  }
+
+  #cancel(token: number): void {
+    const proposal = this.#pending.get(token);
+    if (proposal === undefined) return;
+    proposal.done = true;
+    this.#pending.delete(token);
+  }
+
+  #refuse(proposal: Proposal, code: Refused['code'], message: string, leader?: number): void {
+    this.#answer(proposal, { kind: 'refused', code, message, outcome: 'none', leader });
+  }
+
+  /** Answers; a refusal of what was sent, here or before, says that its outcome is unknown (R15). */
+  #answer(proposal: Proposal, answer: Answer): void {
+    const outcome: Outcome = proposal.sent || proposal.retry ? 'unknown' : 'none';
+    const said = answer.kind === 'refused' && answer.outcome === 'none' ? { ...answer, outcome } : answer;
+    this.#ctx.out.push({ kind: 'answer', token: proposal.token, answer: said });
+  }
+
+  /** Turns answers to forwarded proposals into messages, and forgets what is answered. */
+  #settle(effects: ProposerEffect[]): ProposerEffect[] {
+    for (let i = 0; i < effects.length; i++) {
+      const effect = effects[i];
+      if (effect?.kind !== 'answer' || !this.#pending.has(effect.token)) continue;
+      const proposal = this.#pending.get(effect.token);
+      if (proposal === undefined) continue;
+      proposal.done = true;
+      this.#pending.delete(effect.token);
+      if (proposal.via === undefined) continue;
+      const message: Forwarded = { kind: 'forwarded', id: proposal.via.id, answer: effect.answer };
+      effects[i] = { kind: 'to-peer', to: proposal.via.peer, message };
+    }
+    return effects;
+  }
+
+  // ── routing ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** Moves what waits for a log: to its leader, or by campaigning here. */
+  #route(leader: Leader): void {
+    const ctx = this.#ctx;
+    if (leader.state !== 'idle' || leader.queued === 0 || ctx.now < leader.notBefore) return;
+    const target = this.#target(leader);
+    if (target === ctx.self.proposer) return this.#campaign(leader, 'proposals wait');
+    for (const proposal of leader.takeQueue()) {
+      if (!proposal.done) this.#forward(proposal, target);
+    }
+  }
+
+  #target(leader: Leader): number {
+    const self = this.#ctx.self.proposer;
+    if (this.#override.has(leader.log)) return self;
+    const known = leader.hint ?? this.#election.ledBy(leader.log);
+    if (known !== undefined && this.#election.isAlive(known) && known !== self) return known;
+    if (this.#draining) return this.#election.first(leader.log, 'self') ?? self;
+    return this.#election.first(leader.log) ?? self;
+  }
+
+  #campaign(leader: Leader, why: string): void {
+    const override = this.#override.delete(leader.log);
+    leader.campaign(why, override);
+    this.#touch(leader);
+  }
+
+  /** Gives a proposal to the leader, once: what came from a peer already is refused with the leader's name instead. */
+  #forward(proposal: Proposal, to: number): void {
+    const ctx = this.#ctx;
+    if (proposal.via !== undefined) return this.#refuse(proposal, 'UNAVAILABLE', `proposer ${String(to)} leads log "${proposal.log}"`, to);
+    const id = this.#forwardId++;
+    const message: Forward = {
+      kind: 'forward',
+      id,
+      log: proposal.log,
+      entry: proposal.entry,
+      retry: proposal.retry,
+      timeoutMs: Math.max(1, Math.ceil(proposal.deadline - ctx.now)),
+    };
+    this.#forwarded.set(id, { proposal, peer: to, at: ctx.now });
+    ctx.out.push({ kind: 'to-peer', to, message });
+    note(ctx, { kind: 'forwarded', log: proposal.log, to });
+  }
+
+  #onForward(from: number, message: Forward): void {
+    const proposal = this.#admit(this.#internalToken--, message.log, message.entry, message.retry, message.timeoutMs, { peer: from, id: message.id });
+    if (this.#draining) return this.#refuse(proposal, 'UNAVAILABLE', 'this proposer is shutting down');
+    if (this.#pending.size > this.#ctx.options.inFlightMax)
+      return this.#refuse(proposal, 'RESOURCE_EXHAUSTED', `the leader holds ${String(this.#ctx.options.inFlightMax)} proposals (proposals.in-flight.max)`);
+    // Who forwards does not lead, whatever was believed of it.
+    const leader = this.#leader(message.log);
+    if (leader.hint === from) leader.hint = undefined;
+    this.#queue(proposal);
+  }
+
+  #onForwarded(message: Forwarded): void {
+    const outgoing = this.#forwarded.get(message.id);
+    // An answer to a sending that was given up: a later sending of the same id has, or gets, the answer that counts (R12).
+    if (outgoing === undefined) return;
+    this.#forwarded.delete(message.id);
+    const { proposal } = outgoing;
+    if (proposal.done) return;
+    const { answer } = message;
+    if (answer.kind === 'refused' && answer.code === 'UNAVAILABLE') {
+      if (answer.outcome === 'unknown') this.#markSent(proposal);
+      const leader = this.#leader(proposal.log);
+      leader.hint = answer.leader === outgoing.peer ? undefined : answer.leader;
+      leader.notBefore = Math.max(leader.notBefore, this.#ctx.now + backoffMs(this.#ctx, answer.leader === undefined ? 2 : 0));
+      this.#queue(proposal);
+      return;
+    }
+    if (answer.kind === 'refused' && answer.outcome === 'unknown') this.#markSent(proposal);
+    this.#answer(proposal, answer);
+  }
+
+  #markSent(proposal: Proposal): void {
+    proposal.sent = true;
+    proposal.retry = true;
+  }
+
+  /** Takes back what was given to a peer: it may or may not have proposed it, so it goes on as a retry. */
+  #takeBack(which: (outgoing: Outgoing) => boolean, then: (leader: Leader) => void): void {
+    for (const [id, outgoing] of this.#forwarded) {
+      if (!which(outgoing)) continue;
+      this.#forwarded.delete(id);
+      if (outgoing.proposal.done) continue;
+      this.#markSent(outgoing.proposal);
+      const leader = this.#leader(outgoing.proposal.log);
+      then(leader);
+      this.#queue(outgoing.proposal);
+    }
+  }
+
+  // ── acceptors ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  #onAcceptor(from: number, message: FromAcceptor): void {
+    const leader = this.#leaders.get(message.log);
+    const rounds = [this.#decrees.get(message.log)?.round, this.#finishing.get(message.log), this.#probe?.log === message.log ? this.#probe : undefined];
+    for (const target of [leader, ...rounds]) {
+      if (target === undefined) continue;
+      switch (message.kind) {
+        case 'promised':
+          target.onPromised(from, message);
+          break;
+        case 'would-promise':
+          target.onWouldPromise(from, message);
+          break;
+        case 'accepted':
+          target.onAccepted(from, message);
+          break;
+        case 'rejected':
+          target.onRejected(from, message);
+          break;
+        default:
+          assertNever(message);
+      }
+    }
+    if (leader !== undefined) this.#afterCampaign(leader);
+  }
+
+  /** A campaign may just have failed: decides where the log's work goes next, and when. */
+  #afterCampaign(leader: Leader): void {
+    this.#touch(leader);
+    if (!leader.hasFailed) return;
+    leader.hasFailed = false;
+    const ctx = this.#ctx;
+    const hinted = leader.hint !== undefined && leader.hint !== ctx.self.proposer;
+    if (hinted && this.#election.isAlive(leader.hint ?? 0)) return;
+    // Acceptors still give their leader its grace, and it cannot be reached from here: after two timeouts we ask past it.
+    if (leader.refusedAsLed && leader.attempts >= 2) this.#override.add(leader.log);
+    leader.hint = undefined;
+    leader.notBefore = ctx.now + (leader.refusedAsLed ? ctx.options.timeoutMs / 2 : backoffMs(ctx, leader.attempts));
+  }
+
+  // ── decrees, the probe, finishing ────────────────────────────────────────────────────────────────────────────────────
+
+  #decree(proposal: Proposal): void {
+    const known = this.#decrees.get(proposal.log);
+    if (known !== undefined) {
+      // Whatever this round chooses is the answer to all who ask meanwhile.
+      known.waiting.push(proposal);
+      return;
+    }
+    const round = new Round(this.#ctx, proposal.log, { kind: 'decree', entry: proposal.entry }, 0);
+    this.#decrees.set(proposal.log, { round, waiting: [proposal] });
+  }
+
+  #finishRounds(): void {
+    for (const [log, decree] of this.#decrees) {
+      const { round, waiting } = decree;
+      if (round.sent) for (const proposal of waiting) proposal.sent = true;
+      if (round.result === undefined) continue;
+      if (this.#endDecree(log, round.result, waiting)) this.#decrees.delete(log);
+    }
+    for (const [log, round] of this.#finishing) {
+      if (round.result === undefined) continue;
+      this.#finishing.delete(log);
+      if (round.result.kind === 'led') this.#ctx.out.push({ kind: 'to-peer', to: round.result.leader, message: finishOf(round) });
+    }
+    const probe = this.#probe;
+    if (probe?.result !== undefined) {
+      this.#probe = undefined;
+      if (probe.result.kind === 'chosen') this.#probeNext = probe.result.from + probe.result.batch.count;
+      if (probe.result.kind === 'chosen') note(this.#ctx, { kind: 'proposal', protocol: 'probe', outcome: 'chosen', ms: this.#ctx.now - probe.since, count: 1 });
+    }
+  }
+
+  /** Answers all who wait for a decree; false while a learner must still be asked for the value. */
+  #endDecree(log: string, result: RoundResult, waiting: readonly Proposal[]): boolean {
+    switch (result.kind) {
+      case 'chosen': {
+        const entry = result.batch.values()[0];
+        for (const proposal of waiting) this.#answerDecree(proposal, entry, result.ballot);
+        return true;
+      }
+      case 'trimmed':
+        this.#ctx.out.push({ kind: 'read-slot', log, slot: 0 });
+        return this.#awaitSlot(log, waiting);
+      case 'led':
+        if (result.watermark > 0) {
+          this.#ctx.out.push({ kind: 'read-slot', log, slot: 0 });
+          return this.#awaitSlot(log, waiting);
+        }
+        for (const proposal of waiting)
+          this.#refuse(
+            proposal,
+            'FAILED_PRECONDITION',
+            `log "${log}" is led by proposer ${String(result.leader)} under Multi-Paxos; a decree needs a log of its own`,
+            result.leader,
+          );
+        return true;
+      case 'refused':
+        for (const proposal of waiting)
+          this.#refuse(
+            proposal,
+            'RESOURCE_EXHAUSTED',
+            result.reason === 'logs'
+              ? 'the cluster has 100,000 logs (the limit) and takes no new one'
+              : 'the journals of too many acceptors take no new slots (journal.bytes.max, or no space on the disk)',
+          );
+        return true;
+      default:
+        return assertNever(result);
+    }
+  }
+
+  readonly #awaitingSlot = new Map<string, Proposal[]>();
+
+  #awaitSlot(log: string, waiting: readonly Proposal[]): true {
+    this.#awaitingSlot.set(log, [...(this.#awaitingSlot.get(log) ?? []), ...waiting]);
+    return true;
+  }
+
+  #onSlot(log: string, entry: Uint8Array | undefined): void {
+    const waiting = this.#awaitingSlot.get(log) ?? [];
+    this.#awaitingSlot.delete(log);
+    for (const proposal of waiting) {
+      if (entry !== undefined) this.#answerDecree(proposal, entry, undefined);
+      else this.#refuse(proposal, 'UNAVAILABLE', `slot 0 of log "${log}" is chosen, and no learner could be reached that has its value; try again`);
+    }
+  }
+
+  #answerDecree(proposal: Proposal, entry: Uint8Array | undefined, ballot: Ballot | undefined): void {
+    if (entry === undefined || bytesEqual(entry, this.#ctx.noOp)) {
+      this.#answer(proposal, {
+        kind: 'refused',
+        code: 'FAILED_PRECONDITION',
+        message: `log "${proposal.log}" has slots above 0, so it is a sequence; a decree needs a log of its own`,
+        outcome: 'none',
+        leader: undefined,
+      });
+      return;
+    }
+    this.#answer(proposal, { kind: 'chosen', slot: 0, ballot, entry, leader: undefined });
+  }
+
+  #onFinish(finish: Finish): void {
+    const leader = this.#leaders.get(finish.log);
+    if (leader?.isLeading === true) {
+      leader.finish(finish.from, finish.to);
+      return this.#touch(leader);
+    }
+    if (leader !== undefined && leader.state !== 'idle') return;
+    const other = this.#election.ledBy(finish.log);
+    if (other !== undefined) {
+      this.#ctx.out.push({ kind: 'to-peer', to: other, message: finish });
+      return;
+    }
+    if (this.#finishing.has(finish.log) || this.#decrees.has(finish.log) || this.#finishing.size >= FINISH_ROUNDS || finish.log === this.#probe?.log) return;
+    const to = Math.min(finish.to, finish.from + FINISH_SLOTS);
+    this.#finishing.set(finish.log, new Round(this.#ctx, finish.log, { kind: 'finish', from: finish.from, to }, finish.from));
+  }
+
+  // ── peers ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  #onPeer(from: number, message: PeerMessage): void {
+    switch (message.kind) {
+      case 'heartbeat':
+        return this.#election.onHeartbeat(message);
+      case 'led-change':
+        return this.#election.onLedChange(from, message);
+      case 'led?':
+        return this.#election.onLedQuestion(from);
+      case 'take-over': {
+        const leader = this.#leader(message.log);
+        leader.hint = undefined;
+        if (!this.#draining && leader.state === 'idle') this.#campaign(leader, `handed over by proposer ${String(from)}`);
+        return;
+      }
+      case 'forward':
+        return this.#onForward(from, message);
+      case 'forwarded':
+        return this.#onForwarded(message);
+      case 'finish':
+        return this.#onFinish(message);
+      default:
+        return assertNever(message);
+    }
+  }
+
+  /** A peer is silent: what it led moves, what it was given comes back. */
+  #takeOver(peer: number, led: readonly string[]): void {
+    for (const log of led) {
+      const leader = this.#leader(log);
+      if (leader.hint === peer) leader.hint = undefined;
+      if (leader.state === 'idle' && this.#election.first(log) === this.#ctx.self.proposer && !this.#draining)
+        this.#campaign(leader, `proposer ${String(peer)} is silent`);
+    }
+    this.#takeBack(
+      (outgoing) => outgoing.peer === peer,
+      (leader) => {
+        if (leader.hint === peer) leader.hint = undefined;
+        leader.notBefore = 0;
+      },
+    );
+  }
+
+  // ── moving leadership ────────────────────────────────────────────────────────────────────────────────────────────────
+
+  #onMove(event: ProposerEvent & { kind: 'move' }): void {
+    const refuse = (message: string, leader?: number): void => {
+      const answer: Refused = { kind: 'refused', code: 'FAILED_PRECONDITION', message, outcome: 'none', leader };
+      this.#ctx.out.push({ kind: 'answer', token: event.token, answer });
+    };
+    const leader = this.#leader(event.log);
+    if (!this.#election.isAlive(event.to)) return refuse(`proposer ${String(event.to)} is not known to be alive`);
+    const done = { kind: 'chosen', slot: 0, ballot: leader.ballot, entry: undefined, leader: event.to } as const;
+    if (leader.isLeading) {
+      if (event.to === this.#ctx.self.proposer) return void this.#ctx.out.push({ kind: 'answer', token: event.token, answer: done });
+      leader.startResigning();
+      this.#moves.set(event.log, { token: event.token, to: event.to });
+      return this.#touch(leader);
+    }
+    const other = this.#election.ledBy(event.log) ?? leader.hint;
+    if (other !== undefined && this.#election.isAlive(other)) return refuse(`log "${event.log}" is led by proposer ${String(other)}; ask it`, other);
+    if (event.to === this.#ctx.self.proposer) this.#campaign(leader, 'an operator moved the log here');
+    else this.#ctx.out.push({ kind: 'to-peer', to: event.to, message: { kind: 'take-over', log: event.log } });
+    this.#ctx.out.push({ kind: 'answer', token: event.token, answer: done });
+  }
+
+  #onDrain(): void {
+    if (this.#draining) return;
+    this.#draining = true;
+    for (const leader of this.#leaders.values()) {
+      if (!leader.isLeading) continue;
+      leader.startResigning();
+      this.#touch(leader);
+    }
+  }
+
+  #tryResign(leader: Leader): void {
+    if (!leader.isResigning) return;
+    const move = this.#moves.get(leader.log);
+    const to = move?.to ?? this.#election.first(leader.log, 'self');
+    const ballot = leader.ballot;
+    if (!leader.tryResign(move === undefined ? 'shutting down' : 'an operator moved the log')) return;
+    this.#moves.delete(leader.log);
+    leader.hint = to;
+    if (to !== undefined) this.#ctx.out.push({ kind: 'to-peer', to, message: { kind: 'take-over', log: leader.log } });
+    if (move?.token !== undefined)
+      this.#ctx.out.push({ kind: 'answer', token: move.token, answer: { kind: 'chosen', slot: 0, ballot, entry: undefined, leader: move.to } });
+    this.#touch(leader);
+  }
+
+  // ── time ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  #onTurn(): void {
+    for (const leader of this.#touched) {
+      leader.pump();
+      this.#route(leader);
+      this.#tryResign(leader);
+      this.#election.setLed(leader.log, leader.isServing ? leader.ballot : undefined);
+    }
+    this.#touched.clear();
+    this.#election.announce();
+    if (this.#draining && !this.#drained && this.#pending.size === 0 && ![...this.#active].some((leader) => leader.isLeading)) {
+      this.#drained = true;
+      this.#ctx.out.push({ kind: 'drained' });
+    }
+  }
+
+  #onTick(): void {
+    const ctx = this.#ctx;
+    const slept = this.#tickAt === undefined ? 0 : ctx.now - this.#tickAt;
+    this.#tickAt = ctx.now;
+    if (slept > 2 * ctx.options.heartbeatMs) {
+      // A pause of our own: what looks late may wait in the inbox. Look again at the next tick.
+      note(ctx, { kind: 'pause', ms: slept });
+      return this.#election.onPause();
+    }
+    for (const { peer, led } of this.#election.onTick()) this.#takeOver(peer, led);
+    this.#expire();
+    this.#tickForwarded();
+    for (const leader of this.#active) {
+      leader.onTick();
+      this.#afterCampaign(leader);
+      if (!leader.needsTick) this.#active.delete(leader);
+    }
+    for (const { round } of this.#decrees.values()) round.onTick();
+    for (const round of this.#finishing.values()) round.onTick();
+    this.#tickProbe();
+  }
+
+  /** Work given to a leader that does not answer in two timeouts: it comes back, and may go past that leader's grace. */
+  #tickForwarded(): void {
+    const { now, options } = this.#ctx;
+    this.#takeBack(
+      (outgoing) => now - outgoing.at >= 2 * options.timeoutMs,
+      (leader) => this.#override.add(leader.log),
+    );
+  }
+
+  #expire(): void {
+    const { now } = this.#ctx;
+    for (const proposal of this.#pending.values()) {
+      if (now < proposal.deadline) continue;
+      const waited = Math.round(now - proposal.since);
+      this.#answer(proposal, {
+        kind: 'refused',
+        code: 'DEADLINE_EXCEEDED',
+        message: `not chosen within ${String(waited)} ms: ${this.#whyLate(proposal)}`,
+        outcome: 'none',
+        leader: undefined,
+      });
+      note(this.#ctx, { kind: 'proposal', protocol: 'multi', outcome: 'timeout', ms: waited, count: 1 });
+    }
+    for (const [log, decree] of this.#decrees) if (decree.waiting.every((proposal) => proposal.deadline <= now)) this.#decrees.delete(log);
+    for (const [log, round] of this.#finishing) if (now - round.since > 10 * this.#ctx.options.timeoutMs) this.#finishing.delete(log);
+  }
+
+  #whyLate(proposal: Proposal): string {
+    const leader = this.#leaders.get(proposal.log);
+    if (this.#decrees.has(proposal.log)) return 'no quorum of acceptors answered, or other proposers kept asking with higher ballots';
+    switch (leader?.state) {
+      case 'leading':
+        return proposal.sent ? 'no quorum of acceptors voted for it' : 'this proposer leads, but had no room or no learner to load sessions from';
+      case 'asking':
+      case 'preparing':
+        return 'no quorum of acceptors answered';
+      default:
+        return proposal.sent ? 'the leader did not answer' : 'no leader could be found or elected';
+    }
+  }
+
+  #tickProbe(): void {
+    const { now, options, self, random } = this.#ctx;
+    if (this.#probeAt === -Infinity) this.#probeAt = now + random * options.probeMs;
+    if (this.#probe !== undefined) {
+      this.#probe.onTick();
+      if (now - this.#probe.since > options.probeMs / 2) {
+        note(this.#ctx, { kind: 'proposal', protocol: 'probe', outcome: 'timeout', ms: now - this.#probe.since, count: 1 });
+        this.#probe = undefined;
+      }
+      return;
+    }
+    if (now < this.#probeAt || this.#draining) return;
+    this.#probeAt = now + options.probeMs;
+    this.#probe = new Round(this.#ctx, `${RESERVED_LOG_PREFIX}probe.${String(self.proposer)}`, { kind: 'probe' }, this.#probeNext);
+  }
+
+  // ── for people ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  get pending(): number {
+    return this.#pending.size;
+  }
+
+  get isDraining(): boolean {
+    return this.#draining;
+  }
+
+  /** The live proposer that leads the log, as far as is known here. */
+  leaderOf(log: string): number | undefined {
+    if (this.#leaders.get(log)?.isServing === true) return this.#ctx.self.proposer;
+    return this.#election.ledBy(log) ?? this.#leaders.get(log)?.hint;
+  }
+
+  peers(): { id: number; alive: boolean; led: number }[] {
+    return [...this.#election.peers()];
+  }
+
+  get ledCount(): number {
+    return this.#election.ledLogs.size;
+  }
+
+  /** The logs that this proposer leads, or tries to. */
+  *status(): IterableIterator<ProposerLogStatus> {
+    for (const leader of this.#leaders.values()) {
+      if (leader.state === 'idle' && leader.queued === 0) continue;
+      yield {
+        log: leader.log,
+        state: leader.state,
+        ballot: leader.ballot ?? BALLOT_ZERO,
+        watermark: leader.watermark,
+        next: leader.next,
+        queued: leader.queued,
+        inFlight: leader.inFlight,
+      };
+    }
+  }
+}
+
+export interface ProposerLogStatus {
+  readonly log: string;
+  readonly state: Leader['state'];
+  /** Ballot zero where it does not lead. */
+  readonly ballot: Ballot;
+  readonly watermark: number;
+  readonly next: number;
+  readonly queued: number;
+  readonly inFlight: number;
+}
+
+function finishOf(round: Round): Finish {
+  const { task } = round;
+  return task.kind === 'finish' ? { kind: 'finish', log: round.log, from: task.from, to: task.to } : { kind: 'finish', log: round.log, from: 0, to: 1 };
+}
