@@ -7,12 +7,13 @@ const FUNCTION_LINES_MAX = 70;
 const FILE_LINES_MAX = 500;
 
 /**
- * Lines that are allowed to a function (`file name`) or a file (`file`) above the limit. The two halves of the protocol are
- * each one conversation, and read best in one place.
+ * Lines that are allowed to a function (`file name`) or a file (`file`) above the limit. The roles are
+ * each one side of a conversation, and read best in one place.
  */
 const ALLOWED: Readonly<Record<string, number>> = {
   'shared/paxos/acceptor.ts': 700,
   'shared/paxos/leader.ts': 700,
+  'shared/paxos/proposer.ts': 750,
   'services/learner/store-core.ts': 600,
 };
 
