@@ -27,6 +27,9 @@ export interface LifecycleOptions {
   readonly signals?: Pick<NodeJS.EventEmitter, 'on'>;
 }
 
+/** A signal that comes this soon after the first is its echo: a terminal and npm both pass Ctrl-C on. */
+const SAME_SIGNAL_MS = 500;
+
 interface Step {
   readonly name: string;
   readonly run: () => void | Promise<void>;
@@ -39,6 +42,7 @@ export class Lifecycle {
   readonly #signals: Pick<NodeJS.EventEmitter, 'on'>;
   readonly #steps: Step[] = [];
   #stopping = false;
+  #stoppingSince = 0;
 
   constructor(options: LifecycleOptions) {
     this.#log = options.log;
@@ -60,8 +64,8 @@ export class Lifecycle {
   install(): void {
     for (const signal of ['SIGTERM', 'SIGINT'] as const)
       this.#signals.on(signal, () => {
-        if (this.#stopping) this.#exit(EXIT.failed);
-        else void this.stop(signal, EXIT.ok);
+        if (!this.#stopping) void this.stop(signal, EXIT.ok);
+        else if (performance.now() - this.#stoppingSince > SAME_SIGNAL_MS) this.#exit(EXIT.failed);
       });
     this.#signals.on('uncaughtException', (error: unknown) => {
       this.die('an error that nobody caught', error);
@@ -76,6 +80,7 @@ export class Lifecycle {
   async stop(reason: string, code: number): Promise<void> {
     if (this.#stopping) return;
     this.#stopping = true;
+    this.#stoppingSince = performance.now();
     this.#log.info({ reason, graceMs: this.#graceMs }, 'stopping');
     const end = performance.now() + this.#graceMs;
     for (const step of this.#steps) await this.#run(step, Math.max(0, end - performance.now()));

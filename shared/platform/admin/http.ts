@@ -163,8 +163,6 @@ function listen(server: Server, address: string): Promise<number> {
       const why = inUse ? 'is in use by another process' : `cannot be bound (${error.message})`;
       const code = inUse ? 'UNAVAILABLE' : 'FAILED_PRECONDITION';
       reject(new SynodError(code, `${address} ${why}; choose another with --http`, 'none', error));
-    }); choose one`;
-      reject(new SynodError('FAILED_PRECONDITION', `${address} ${why} with --http`, 'none', error));
     });
     server.listen(at.port, at.host.replace(/^\[|\]$/g, ''), () => {
       resolve((server.address() as AddressInfo).port);

@@ -1,0 +1,328 @@
+/**
+ * A whole cluster on this machine, each role a process of its own: what `npm start` runs, and what end-to-end tests and
+ * the benchmark use as a library. It starts roles, watches them, starts again what dies, and stops all in order.
+ */
+import { parseArgs } from 'node:util';
+import { EXIT } from '../../shared/platform/lifecycle.ts';
+import { SynodError, messageOf } from '../../shared/base/errors.ts';
+import { nearest } from '../../shared/platform/config/nearest.ts';
+import { claimFolder } from './folder.ts';
+import { ROLES, choosePortBase, checkPorts, layout } from './layout.ts';
+import type { Member, Role, Shape } from './layout.ts';
+import { RoleProcess } from './role-process.ts';
+import type { RoleCommand } from './role-process.ts';
+
+export type { Member, Role, Shape } from './layout.ts';
+export type { RoleCommand } from './role-process.ts';
+
+export interface ClusterOptions extends Partial<Shape> {
+  /** The folder for everything that is kept. */
+  readonly data: string;
+  /** gRPC ports are base + 101, 201 and 301 and up, HTTP ports 1000 more. Default 7000; `free` finds a base that is free. */
+  readonly portBase?: number | 'free';
+  /** Arguments added to those of a role. */
+  readonly roleArguments?: Partial<Readonly<Record<Role, readonly string[]>>>;
+  /** Environment added to that of every role. */
+  readonly env?: Readonly<Record<string, string>>;
+  /** Start again what ends without being asked to. Default true. */
+  readonly restart?: boolean;
+  /** Lines for a person. Default: none. */
+  readonly say?: (line: string) => void;
+  /** Milliseconds until a proposal must succeed. Default 60,000. */
+  readonly readyMsMax?: number;
+  /** Milliseconds that a role may take to stop before it is killed. Default 10,000. */
+  readonly stopMsMax?: number;
+  /** Gives up a start that is not ready yet. */
+  readonly signal?: AbortSignal;
+  /** What to run for a role; tests give their own. Default: the built roles. */
+  readonly roleCommand?: RoleCommand;
+}
+
+export interface Cluster {
+  /** The cluster's id. */
+  readonly id: string;
+  readonly portBase: number;
+  readonly members: readonly Member[];
+  /** `1=127.0.0.1:7101,…` of a role, as flags take it. */
+  endpoints(role: Role): string;
+  /** The gRPC addresses of a role, in order of ids. */
+  addresses(role: Role): string[];
+  /** The pid of a member's process, undefined while it does not run. */
+  pid(role: Role, id: number): number | undefined;
+  /** Sends a signal to a member's process; false when it does not run. What dies of it comes back by itself with `restart`. */
+  kill(role: Role, id: number, signal?: NodeJS.Signals): boolean;
+  /** Resolves when the member's process has ended. */
+  ended(role: Role, id: number): Promise<void>;
+  /** Starts a member that does not run; one that runs is killed first. */
+  restart(role: Role, id: number): Promise<void>;
+  /** Resolves when every member, or each of those given, is ready. Throws UNAVAILABLE with what is not ready and why. */
+  ready(members?: readonly Pick<Member, 'role' | 'id'>[]): Promise<void>;
+  /** Stops proposers, then learners, then acceptors, and frees the folder. Never fails. */
+  stop(): Promise<void>;
+  /** Resolves with a sentence when a member refused to run: its configuration or data is wrong, and no restart will help. */
+  readonly refused: Promise<string>;
+}
+
+/** Starts a cluster and waits until a proposal would succeed. Throws a SynodError with one clear sentence; nothing runs then. */
+export async function startCluster(options: ClusterOptions): Promise<Cluster> {
+  const shape: Shape = {
+    acceptors: options.acceptors ?? 3,
+    proposers: options.proposers ?? 2,
+    learners: options.learners ?? 2,
+  };
+  const say = options.say ?? ((): void => undefined);
+  const portBase = options.portBase === 'free' ? await choosePortBase(shape) : (options.portBase ?? 7000);
+  const members = layout(shape, portBase, options.data);
+  // Everything that can be wrong is looked at before the first byte is written and the first process started.
+  await checkPorts(members);
+  const folder = claimFolder(options.data, shape);
+  let reportRefusal: (why: string) => void = () => undefined;
+  const refused = new Promise<string>((resolve) => (reportRefusal = resolve));
+  const processes = members.map(
+    (member) =>
+      new RoleProcess({
+        member,
+        arguments: [...roleArguments(member, members, folder.cluster), ...(options.roleArguments?.[member.role] ?? [])],
+        env: options.env ?? {},
+        restart: options.restart ?? true,
+        command: options.roleCommand,
+        logFolder: folder.logs,
+        say,
+        onRefused: reportRefusal,
+      }),
+  );
+  const of = (role: Role, id: number): RoleProcess => {
+    const found = processes.find(({ member }) => member.role === role && member.id === id);
+    if (found === undefined) throw new SynodError('NOT_FOUND', `there is no ${role} ${String(id)} in this cluster`);
+    return found;
+  };
+  const stopMsMax = options.stopMsMax ?? 10_000;
+  const readyMsMax = options.readyMsMax ?? 60_000;
+  const ofRole = (role: Role): Member[] => members.filter((member) => member.role === role);
+  let stopping: Promise<void> | undefined;
+  const cluster: Cluster = {
+    id: folder.cluster,
+    portBase,
+    members,
+    refused,
+    endpoints: (role) => endpointList(ofRole(role)),
+    addresses: (role) => ofRole(role).map(({ grpc }) => grpc),
+    pid: (role, id) => of(role, id).pid,
+    kill: (role, id, signal = 'SIGKILL') => of(role, id).signal(signal),
+    ended: (role, id) => of(role, id).ended(),
+    restart: (role, id) => of(role, id).restartNow(),
+    ready: (chosen) => {
+      const asked = chosen === undefined ? processes : chosen.map(({ role, id }) => of(role, id));
+      return waitReady(asked, readyMsMax, refused, say, options.signal);
+    },
+    stop() {
+      stopping ??= stopAll(processes, stopMsMax).finally(folder.release);
+      return stopping;
+    },
+  };
+  try {
+    for (const each of processes) each.start();
+    await cluster.ready();
+  } catch (error) {
+    await cluster.stop();
+    throw error;
+  }
+  return cluster;
+}
+
+function roleArguments(member: Member, members: readonly Member[], cluster: string): string[] {
+  const list = (role: Role): string => endpointList(members.filter((other) => other.role === role));
+  return [
+    ...['--id', String(member.id), '--cluster', cluster, '--listen', member.grpc, '--http', member.http],
+    ...['--acceptors', list('acceptor'), '--proposers', list('proposer'), '--learners', list('learner')],
+    // A proposer keeps nothing.
+    ...(member.data === undefined ? [] : ['--data', member.data]),
+  ];
+}
+
+function endpointList(members: readonly Member[]): string {
+  return members.map(({ id, grpc }) => `${String(id)}=${grpc}`).join(',');
+}
+
+/** Asks every member until all are ready. What a proposer calls ready includes a quorum and a learner that it can reach. */
+async function waitReady(
+  processes: readonly RoleProcess[],
+  msMax: number,
+  refused: Promise<string>,
+  say: (line: string) => void,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  const began = performance.now();
+  let refusal: string | undefined;
+  void refused.then((why) => (refusal = why));
+  for (let told = 0; ;) {
+    const answers = await Promise.all(
+      processes.map(async (each) => ({ name: each.name, log: each.logFile, why: await each.whyNotReady() })),
+    );
+    const missing = answers.flatMap(({ name, log, why }) =>
+      why === undefined ? [] : [`${name}: ${why} (log ${log})`],
+    );
+    if (missing.length === 0) return;
+    if (signal?.aborted === true) throw new SynodError('CANCELLED', 'The start was given up.');
+    if (refusal !== undefined) throw new SynodError('FAILED_PRECONDITION', refusal);
+    const waitedMs = performance.now() - began;
+    if (waitedMs > msMax)
+      throw new SynodError(
+        'UNAVAILABLE',
+        `the cluster was not ready within ${String(Math.round(msMax / 1000))} s:\n  ${missing.join('\n  ')}`,
+      );
+    if (waitedMs > (told + 1) * 10_000) say(`Still waiting for ${missing.join('; ')}`);
+    told = Math.floor(waitedMs / 10_000);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
+
+/** First who takes proposals, last who keeps votes, so that what was taken is still answered and learned. */
+async function stopAll(processes: readonly RoleProcess[], msMax: number): Promise<void> {
+  for (const each of processes) each.stopRestarting();
+  for (const role of ['proposer', 'learner', 'acceptor'] satisfies Role[])
+    await Promise.all(processes.filter(({ member }) => member.role === role).map((each) => each.stop(msMax)));
+}
+
+const HELP = `npm start -- [flags]: a Synod cluster on this machine
+
+  --acceptors N   how many acceptors: 3, 4, 5 or 7 (default 3); fixed once a data folder is made
+  --proposers N   how many proposers (default 2)
+  --learners N    how many learners (default 2)
+  --data DIR      the folder for everything that is kept (default ./data)
+  --port-base N   gRPC on N+101…, N+201…, N+301…, HTTP 1000 above each (default 7000; SYNOD_PORT_BASE)
+  --help          this text
+
+Ctrl-C stops all in order. The next start goes on with the same data.
+`;
+
+/** `npm start`. Prints, runs until it is told to stop, and exits. */
+export async function main(argv: readonly string[]): Promise<void> {
+  const say = (line: string): void => {
+    process.stdout.write(`${line}\n`);
+  };
+  const abort = new AbortController();
+  const asked = stopRequest(abort);
+  let cluster: Cluster;
+  try {
+    const options = readOptions(argv, process.env);
+    if (options === 'help') {
+      process.stdout.write(HELP);
+      process.exit(EXIT.ok);
+    }
+    say(`Starting ${ROLES.map((role) => plural(options[`${role}s`], role)).join(', ')} …`);
+    cluster = await startCluster({ ...options, say, signal: abort.signal });
+    for (const line of readyLines(cluster, options.data)) say(line);
+  } catch (error) {
+    process.stderr.write(`${messageOf(error)}\n`);
+    process.exit(abort.signal.aborted ? EXIT.ok : EXIT.failed);
+  }
+  const refusal = await Promise.race([asked, cluster.refused]);
+  if (refusal !== undefined) process.stderr.write(`${refusal}\n`);
+  say('Stopping …');
+  await cluster.stop();
+  say('Stopped. The data is kept.');
+  process.exit(refusal === undefined ? EXIT.ok : EXIT.failed);
+}
+
+/** Resolves at the first SIGINT or SIGTERM. Later ones change nothing: every wait of a stop is bounded. */
+function stopRequest(abort: AbortController): Promise<undefined> {
+  return new Promise((resolve) => {
+    for (const signal of ['SIGINT', 'SIGTERM'] as const)
+      process.on(signal, () => {
+        abort.abort();
+        resolve(undefined);
+      });
+  });
+}
+
+type StartOptions = Shape & { readonly data: string; readonly portBase: number };
+
+/** Reads flags and environment. Throws INVALID_ARGUMENT with every fault. */
+export function readOptions(
+  argv: readonly string[],
+  env: Readonly<Record<string, string | undefined>>,
+): StartOptions | 'help' {
+  const text = { type: 'string' } as const;
+  const known = { acceptors: text, proposers: text, learners: text, data: text, 'port-base': text };
+  const { values, positionals } = parseArgs({
+    args: [...argv],
+    options: { ...known, help: { type: 'boolean' } },
+    strict: false,
+    allowPositionals: true,
+  });
+  if (values['help'] === true) return 'help';
+  const faults = positionals.map(
+    (word) => `${JSON.stringify(word)} is not expected: settings are written as --name value`,
+  );
+  for (const [name, value] of Object.entries(values)) {
+    if (!Object.hasOwn(known, name)) {
+      const meant = nearest(name, Object.keys(known));
+      faults.push(`--${name} is not a setting${meant === undefined ? '' : `; did you mean --${meant}?`}`);
+    } else if (typeof value !== 'string' || value === '') faults.push(`--${name} needs a value`);
+  }
+  const number = (
+    name: string,
+    given: unknown,
+    preset: number,
+    min: number,
+    max: number,
+    only?: readonly number[],
+  ): number => {
+    if (given === undefined || typeof given !== 'string' || given === '') return preset;
+    const value = /^\d{1,6}$/.test(given) ? Number(given) : NaN;
+    if (value >= min && value <= max && (only?.includes(value) ?? true)) return value;
+    const must = only === undefined ? `a whole number from ${String(min)} to ${String(max)}` : only.join(', ');
+    faults.push(`${name} must be ${must}, not ${JSON.stringify(given)}`);
+    return preset;
+  };
+  const base = values['port-base'] ?? env['SYNOD_PORT_BASE'];
+  const options = {
+    acceptors: number('--acceptors', values['acceptors'], 3, 3, 7, [3, 4, 5, 7]),
+    proposers: number('--proposers', values['proposers'], 2, 1, 99),
+    learners: number('--learners', values['learners'], 2, 1, 99),
+    portBase: number(values['port-base'] === undefined ? 'SYNOD_PORT_BASE' : '--port-base', base, 7000, 1024, 64_000),
+    data: typeof values['data'] === 'string' && values['data'] !== '' ? values['data'] : 'data',
+  };
+  if (faults.length > 0)
+    throw new SynodError(
+      'INVALID_ARGUMENT',
+      `npm start: ${faults.join('\n  ')}\nSee npm start -- --help for every setting.`,
+    );
+  return options;
+}
+
+function readyLines(cluster: Cluster, data: string): string[] {
+  const rows = cluster.members.map((member) => [
+    `${member.role} ${String(member.id)}`,
+    member.grpc,
+    `http://${member.http}`,
+    member.data ?? '–',
+    String(cluster.pid(member.role, member.id) ?? '–'),
+  ]);
+  const base = cluster.portBase === 7000 ? '' : ` --port-base ${String(cluster.portBase)}`;
+  return [
+    '',
+    ...table(['role', 'gRPC', 'metrics and health', 'data', 'pid'], rows),
+    '',
+    `Synod is ready. Cluster ${cluster.id}, data in ${data}, logs in ${data}/logs. Next:`,
+    '',
+    `  npx synodctl propose hello${base}    have a value chosen`,
+    `  npx synodctl log${base}              what was chosen, slot by slot`,
+    `  npx synodctl status${base}           leaders, ballots, watermarks`,
+    `  npm run bench                    how fast it is on this machine`,
+    '',
+    'Ctrl-C stops all in order.',
+  ];
+}
+
+function table(head: readonly string[], rows: readonly (readonly string[])[]): string[] {
+  const widths = head.map((title, column) => Math.max(title.length, ...rows.map((row) => row[column]?.length ?? 0)));
+  return [head, ...rows].map((row) =>
+    `  ${row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join('  ')}`.trimEnd(),
+  );
+}
+
+function plural(count: number, role: Role): string {
+  return `${String(count)} ${role}${count === 1 ? '' : 's'}`;
+}
