@@ -144,6 +144,9 @@ function endpointList(members: readonly Member[]): string {
   return members.map(({ id, grpc }) => `${String(id)}=${grpc}`).join(',');
 }
 
+/** A role that ends this often during a start will not stay up. */
+const RESTARTS_MAX = 3;
+
 /** Asks every member until all are ready. What a proposer calls ready includes a quorum and a learner that it can reach. */
 async function waitReady(
   processes: readonly RoleProcess[],
@@ -165,6 +168,12 @@ async function waitReady(
     if (missing.length === 0) return;
     if (signal?.aborted === true) throw new SynodError('CANCELLED', 'The start was given up.');
     if (refusal !== undefined) throw new SynodError('FAILED_PRECONDITION', refusal);
+    const hopeless = processes.find(({ restarts }) => restarts >= RESTARTS_MAX);
+    if (hopeless !== undefined)
+      throw new SynodError(
+        'UNAVAILABLE',
+        `${hopeless.name} ended ${String(RESTARTS_MAX)} times before it was ready: ${hopeless.lastEnd} (log ${hopeless.logFile})`,
+      );
     const waitedMs = performance.now() - began;
     if (waitedMs > msMax)
       throw new SynodError(

@@ -45,6 +45,8 @@ export class RoleProcess {
   #restart: boolean;
   #restarts = 0;
   #timer: NodeJS.Timeout | undefined;
+  #lastEnd = 'it does not run';
+  #signalled = false;
 
   constructor(options: RoleProcessOptions) {
     this.#options = options;
@@ -56,6 +58,16 @@ export class RoleProcess {
 
   get pid(): number | undefined {
     return this.#child?.pid;
+  }
+
+  /** How often it ended on its own since it was last ready or ran for a while; what was killed from here does not count. */
+  get restarts(): number {
+    return this.#restarts;
+  }
+
+  /** How its last process ended, and what that said last. */
+  get lastEnd(): string {
+    return this.#lastEnd;
   }
 
   start(): void {
@@ -75,6 +87,7 @@ export class RoleProcess {
       // The role is gone; its exit is what counts.
     });
     this.#child = child;
+    this.#signalled = false;
     this.#exited = new Promise((resolve) => {
       const ended = (how: string, code: number | null): void => {
         if (this.#child !== child) return;
@@ -93,6 +106,7 @@ export class RoleProcess {
 
   /** Sends a signal; false when the process does not run. */
   signal(signal: NodeJS.Signals): boolean {
+    this.#signalled = this.#child !== undefined;
     return this.#child?.kill(signal) ?? false;
   }
 
@@ -130,13 +144,14 @@ export class RoleProcess {
 
   /** Undefined when the role says that it is ready, else what is missing. */
   whyNotReady(): Promise<string | undefined> {
-    if (this.#child === undefined) return Promise.resolve('does not run');
+    if (this.#child === undefined) return Promise.resolve(this.#lastEnd);
     return new Promise((resolve) => {
       const request = get(`http://${this.member.http}/readyz`, { agent: false, timeout: 2_000 }, (response) => {
         let body = '';
         response.setEncoding('utf8');
         response.on('data', (chunk: string) => (body += chunk));
         response.on('end', () => {
+          if (response.statusCode === 200) this.#restarts = 0;
           resolve(response.statusCode === 200 ? undefined : body.trim().replaceAll('\n', '; ').slice(0, 300));
         });
         response.on('error', (error) => {
@@ -151,15 +166,17 @@ export class RoleProcess {
   }
 
   #onExit(how: string, code: number | null, logBegin: number, ranMs: number): void {
+    const said = lastWords(this.logFile, logBegin);
+    this.#lastEnd = `it ${how}${said === '' ? '' : `: ${said.slice(0, 500)}`}`;
     if (code === EXIT.refused) {
       this.#restart = false;
-      this.#options.onRefused(`${this.name} refused to run: ${lastWords(this.logFile, logBegin)}`);
+      this.#options.onRefused(`${this.name} refused to run: ${said === '' ? `see ${this.logFile}` : said}`);
       return;
     }
     if (!this.#restart) return;
     this.#restarts = ranMs > RAN_WELL_MS ? 0 : this.#restarts;
     const waitMs = Math.min(RESTART_MS_MAX, RESTART_MS_MIN * 2 ** this.#restarts);
-    this.#restarts++;
+    if (!this.#signalled) this.#restarts++;
     this.#options.say(`${this.name} ${how}; starting it again in ${String(waitMs)} ms (log ${this.logFile}).`);
     this.#timer = setTimeout(() => {
       this.start();
@@ -167,7 +184,7 @@ export class RoleProcess {
   }
 }
 
-/** What a process said last: its newest fatal line or, where it said nothing in JSON, its last lines of text. */
+/** What a process said last: its last lines of text or, where it wrote JSON only, its newest error; empty when nothing. */
 function lastWords(file: string, begin: number): string {
   const lines = readFileSync(file)
     .subarray(begin)
@@ -175,12 +192,15 @@ function lastWords(file: string, begin: number): string {
     .split('\n')
     .filter((line) => line.trim() !== '');
   const plain = lines.filter((line) => !line.startsWith('{'));
+  // Of an error that nobody caught, the line that names it; else all that was said.
+  const thrown = plain.find((line) => /^\w*Error\b/.test(line));
+  if (thrown !== undefined) return thrown;
   if (plain.length > 0) return plain.slice(-20).join('\n');
   for (const line of lines.reverse()) {
     const said = parseLine(line);
     if (said?.level === 'fatal' || said?.level === 'error') return said.msg;
   }
-  return `see ${file}`;
+  return '';
 }
 
 /** The fields of a JSON line; undefined for one that was cut off. */

@@ -81,6 +81,12 @@ describe('a start', () => {
     );
   });
 
+  test('is given up when a role cannot stay up, with what it said', async () => {
+    await expect(start({ env: { FAKE_CRASH: 'proposer-1' } })).rejects.toThrow(
+      /proposer 1 ended 3 times before it was ready: it ended with code 1: Error: no luck today/,
+    );
+  }, 15_000);
+
   test('can be given up', async () => {
     const abort = new AbortController();
     const starting = start({ env: { FAKE_NEVER_READY: 'learner-1' }, signal: abort.signal });
@@ -165,9 +171,7 @@ describe('a running cluster', () => {
     const cluster = await start();
     await cluster.stop();
     const order = journal().flatMap((line) => /^(\w+)-\d stopped by SIGTERM$/.exec(line)?.[1] ?? []);
-    expect(order).toEqual(
-      [...'pp'].map(() => 'proposer').concat(['learner', 'learner'], Array(3).fill('acceptor') as string[]),
-    );
+    expect(order).toEqual(['proposer', 'proposer', 'learner', 'learner', 'acceptor', 'acceptor', 'acceptor']);
     expect(existsSync(join(data(), 'supervisor.lock'))).toBe(false);
   });
 

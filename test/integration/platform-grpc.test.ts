@@ -4,7 +4,7 @@
  */
 import { afterEach, describe, expect, test } from '@jest/globals';
 import { connect as connectSocket } from 'node:net';
-import { Client, Metadata, credentials, status } from '@grpc/grpc-js';
+import { Client, Metadata, compressionAlgorithms, credentials, status } from '@grpc/grpc-js';
 import type { ServiceError } from '@grpc/grpc-js';
 import { InvariantError } from '../../shared/base/assert.ts';
 import { SynodError } from '../../shared/base/errors.ts';
@@ -48,7 +48,7 @@ const toStatus: ServeOptions['toStatus'] = (error) => {
 
 const fromStatus = (error: ServiceError): SynodError =>
   new SynodError(
-    (status[error.code] ?? 'INTERNAL') as Code,
+    status[error.code] as Code,
     error.details,
     error.metadata.get('synod-outcome')[0] === 'none' ? 'none' : 'unknown',
   );
@@ -192,7 +192,9 @@ describe('unary calls', () => {
 
   test('a compressed request is refused, and an uncompressed one is not', async () => {
     const server = await start();
-    const gzip = new Client(server.address, credentials.createInsecure(), { 'grpc.default_compression_algorithm': 2 });
+    const gzip = new Client(server.address, credentials.createInsecure(), {
+      'grpc.default_compression_algorithm': compressionAlgorithms.gzip,
+    });
     cleanups.push(() => {
       gzip.close();
     });
@@ -227,7 +229,7 @@ describe('a server', () => {
 
   test('answers gRPC health', async () => {
     const server = await start();
-    const health: Method<Buffer, Buffer> = rawMethod({ ...Echo.say, path: '/grpc.health.v1.Health/Check' } as never);
+    const health: Method<Buffer, Buffer> = rawMethod({ ...Echo.say, path: '/grpc.health.v1.Health/Check' });
     const connection = to(server);
     expect([...(await connection.unary(health, Buffer.alloc(0), call))]).toEqual([8, 2]);
     server.setServing(true);

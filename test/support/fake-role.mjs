@@ -14,6 +14,7 @@ if (process.env.FAKE_REFUSE === name) {
   process.stdout.write(`${JSON.stringify({ level: 'fatal', msg: 'the disk is older than it once was' })}\n`);
   process.exit(78);
 }
+if (process.env.FAKE_CRASH === name) throw new Error('no luck today');
 if (role !== 'proposer') mkdirSync(flag('--data'), { recursive: true });
 note(`started ${process.pid} ${process.argv.slice(3).join(' ')}`);
 const [host, port] = flag('--http').split(':');

@@ -5,7 +5,7 @@
  */
 import { readFileSync } from 'node:fs';
 import { parse as parseYaml } from 'yaml';
-import { z } from 'zod';
+import type { z } from 'zod';
 import { SynodError, messageOf } from '../../base/errors.ts';
 import { nearest } from './nearest.ts';
 import type { Meta } from './values.ts';
@@ -158,7 +158,7 @@ function yamlText(value: unknown): string {
     return Object.entries(value)
       .map(([key, inner]) => `${key}=${yamlText(inner)}`)
       .join(',');
-  return String(value as string | number | boolean);
+  return typeof value === 'string' ? value : JSON.stringify(value);
 }
 
 function isMap(value: unknown): value is Readonly<Record<string, unknown>> {

@@ -138,7 +138,7 @@ export class Guard {
       const status = error === undefined ? undefined : this.#statusOf(error, call.getPath());
       this.#options.onAnswered?.(call.getPath(), status?.code ?? 0, performance.now() - began);
       if (status !== undefined) callback(status);
-      else callback(null, value as Res);
+      else callback(null, value);
     };
     // A caller's own deadline is kept by grpc-js, which answers for us.
     const timer = Number.isFinite(given)
@@ -156,7 +156,7 @@ export class Guard {
     return Object.assign(send, { deadline: Number.isFinite(given) ? given : Date.now() + this.#options.deadlineMs });
   }
 
-  #open<Stream extends AnyStream>(stream: Stream, run: (context: StreamContext) => void | Promise<void>): void {
+  #open(stream: AnyStream, run: (context: StreamContext) => void | Promise<void>): void {
     const path = stream.getPath();
     const context = new StreamContext(stream, Number(stream.getDeadline()), (error) => {
       this.#endWith(stream, error);
