@@ -81,7 +81,8 @@ interface LearnerLog {
   /** When the log last moved, or was last asked about. */
   progressAt: number;
   step: number;
-  catchingUp: boolean;
+  /** The first slot of the last fetch: so that its answers from several acceptors ask for the next part once. */
+  askedFrom: number;
 }
 
 export class Learner implements Machine<LearnerEvent, LearnerEffect> {
@@ -157,7 +158,7 @@ export class Learner implements Machine<LearnerEvent, LearnerEffect> {
         floor: 0,
         progressAt: this.#now,
         step: 0,
-        catchingUp: false,
+        askedFrom: -1,
       };
       this.#logs.set(name, log);
     }
@@ -280,7 +281,6 @@ export class Learner implements Machine<LearnerEvent, LearnerEffect> {
       log.progressAt = this.#now;
       this.#deliver(log);
     }
-    log.catchingUp = false;
     if (log.next > log.head) this.#behind.delete(log);
     // What lay beyond the window can be fetched now.
     else if (log.tallies.size === 0 && log.applied === log.next) log.progressAt = Math.min(log.progressAt, this.#now - this.#options.gapMs);
@@ -298,6 +298,9 @@ export class Learner implements Machine<LearnerEvent, LearnerEffect> {
     const log = this.#log(fetched.log);
     log.floor = Math.max(log.floor, fetched.floor);
     this.#raiseHead(log, Math.max(fetched.highest, fetched.watermark - 1));
+    // All of it was of use and more is missing: the next part is asked for at once, and once.
+    const isDone = log.next >= fetched.until && log.next > log.askedFrom && fetched.from === log.askedFrom;
+    if (isDone && log.next <= log.head && log.next - log.applied < this.#options.windowSlots / 2) this.#ask(log);
   }
 
   #onTick(): void {
@@ -323,7 +326,6 @@ export class Learner implements Machine<LearnerEvent, LearnerEffect> {
     const from = log.next;
     const to = Math.min(log.head + 1, from + this.#options.fetchSlots);
     if (from < log.floor || step % 4 === 2) {
-      log.catchingUp = true;
       this.#out.push({ kind: 'catch-up', log: log.name, from });
       this.#gap(log, to, 'learners');
       if (from < log.floor) return;
@@ -334,6 +336,7 @@ export class Learner implements Machine<LearnerEvent, LearnerEffect> {
       this.#gap(log, to, 'finish');
     }
     if (step > 0 && step % 4 === 0) this.#source = (this.#source + 1) % this.#quorum.size;
+    log.askedFrom = from;
     for (let acceptor = 0; acceptor < this.#quorum.size; acceptor++) {
       const message: Fetch = { kind: 'fetch', log: log.name, from, to, values: acceptor === this.#source || step >= 2 };
       this.#out.push({ kind: 'fetch', to: acceptor, message });
