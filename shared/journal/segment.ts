@@ -48,6 +48,7 @@ export interface Segment {
 export const MARK_RESERVE = 8 * SECTOR;
 const INDEX_EVERY = 64 * 1024;
 const FILL_BYTES = 1024 * 1024;
+const FILL_PIECES_A_SYNC = 4;
 const HEAD_RECORD_BYTES = 1024 * 1024;
 
 export function segmentName(number: number): string {
@@ -85,7 +86,7 @@ export interface Blank {
 }
 
 /**
- * Preallocates a file for a segment. It is synced a piece at a time, so that the syncs of the records that are written meanwhile
+ * Preallocates a file for a segment. It is synced a few pieces at a time, so that the syncs of the records that are written meanwhile
  * never wait for all of it.
  */
 export async function prepareBlank(disk: Disk, number: number, size: number, seed: number): Promise<Blank> {
@@ -101,11 +102,13 @@ export async function prepareBlank(disk: Disk, number: number, size: number, see
 }
 
 async function fill(file: DiskFile, from: number, to: number, word: Uint8Array): Promise<void> {
+  let unsynced = 0;
   const piece = patternBytes(word, Math.min(FILL_BYTES, to - from));
   for (let at = from; at < to; at += piece.length) {
     await file.write(at, piece.subarray(0, Math.min(piece.length, to - at)));
-    await file.sync();
+    if (++unsynced % FILL_PIECES_A_SYNC === 0) await file.sync();
   }
+  await file.sync();
 }
 
 /** Gives the space of an unfinished file back; the error that made it unfinished is the one to report. */
