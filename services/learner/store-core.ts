@@ -419,7 +419,7 @@ export class StoreCore implements LearnerStore {
     try {
       return decodeRecord(slot, value);
     } catch (error) {
-      throw this.#fail(lost(entry, `holds a damaged record: ${messageOf(error)}`));
+      throw this.#fail(lost(entry, `holds a damaged record at slot ${String(slot)}: ${messageOf(error)}`));
     }
   }
 

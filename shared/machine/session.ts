@@ -7,6 +7,16 @@ import type { ByteReader } from './bytes.ts';
 
 const FREE = -1;
 const RING_MIN = 8;
+/** Odd multipliers of the two words of a mark. */
+const A = 0x85ebca6b;
+const B = 0x27d4eb2f;
+
+/** One step of a 32-bit hash over whole numbers up to 2^53. */
+function mix(hash: number, n: number, factor: number): number {
+  const low = Math.imul(hash ^ (n >>> 0), factor);
+  const high = Math.imul(low ^ (low >>> 15) ^ ((n / 4294967296) >>> 0), 0xc2b2ae35);
+  return (high ^ (high >>> 13)) >>> 0;
+}
 
 export class Session {
   readonly client: string;
@@ -24,6 +34,9 @@ export class Session {
   mark1 = 0;
   /** The slot of number q is at q & (length − 1), for q in (floor, floor + length]; `FREE` where q had no effect yet. */
   #ring: number[] = new Array<number>(RING_MIN).fill(FREE);
+  /** Sums over the window's (number, slot), kept as it changes so that a mark costs the same for any window. */
+  #window0 = 0;
+  #window1 = 0;
 
   constructor(client: string, number: number, used: number) {
     this.client = client;
@@ -41,13 +54,19 @@ export class Session {
   record(sequence: number, slot: number): void {
     if (sequence > this.floor + this.#ring.length) this.#grow(sequence);
     this.#ring[sequence & (this.#ring.length - 1)] = slot;
+    this.#count(1, sequence, slot);
   }
 
   /** Forgets all numbers up to `floor`. The floor never falls. */
   raise(floor: number): void {
     const length = this.#ring.length;
     const end = Math.min(floor, this.floor + length);
-    for (let q = this.floor + 1; q <= end; q++) this.#ring[q & (length - 1)] = FREE;
+    for (let q = this.floor + 1; q <= end; q++) {
+      const slot = this.#ring[q & (length - 1)] ?? FREE;
+      if (slot === FREE) continue;
+      this.#ring[q & (length - 1)] = FREE;
+      this.#count(-1, q, slot);
+    }
     if (floor > this.floor) this.floor = floor;
   }
 
@@ -65,28 +84,21 @@ export class Session {
     return 250 + 8 * this.#ring.length;
   }
 
-  /** Two 32-bit words over everything that this session remembers, into `mark0` and `mark1`. */
+  /** Brings `mark0` and `mark1` up to date: two 32-bit words over everything that this session remembers. */
   remark(): void {
     let a = 0x811c9dc5;
     let b = 0x9e3779b9;
-    const mix = (n: number): void => {
-      const low = n >>> 0;
-      const high = (n / 4294967296) >>> 0;
-      a = Math.imul(a ^ low, 0x85ebca6b);
-      a = Math.imul(a ^ (a >>> 15) ^ high, 0xc2b2ae35);
-      b = Math.imul(b ^ (b >>> 13) ^ low, 0x27d4eb2f);
-      b = Math.imul(b ^ (b >>> 16) ^ high, 0x165667b1);
-    };
-    for (let i = 0; i < this.client.length; i++) mix(this.client.charCodeAt(i));
-    mix(this.number);
-    mix(this.used);
-    mix(this.floor);
-    this.each((sequence, slot) => {
-      mix(sequence);
-      mix(slot);
-    });
-    this.mark0 = (a ^ (a >>> 16)) >>> 0;
-    this.mark1 = (b ^ (b >>> 16)) >>> 0;
+    for (let i = 0; i < this.client.length; i++) {
+      const code = this.client.charCodeAt(i);
+      a = mix(a, code, A);
+      b = mix(b, code, B);
+    }
+    for (const n of [this.number, this.used, this.floor]) {
+      a = mix(a, n, A);
+      b = mix(b, n, B);
+    }
+    this.mark0 = mix(a, this.#window0, A);
+    this.mark1 = mix(b, this.#window1, B);
   }
 
   /** Client, number, use, floor and window; slots as distances below the latest use, which keeps them short. */
@@ -118,6 +130,11 @@ export class Session {
       session.record(sequence, used - from.varint());
     }
     return session;
+  }
+
+  #count(sign: 1 | -1, sequence: number, slot: number): void {
+    this.#window0 = (this.#window0 + sign * mix(mix(A, sequence, A), slot, A)) >>> 0;
+    this.#window1 = (this.#window1 + sign * mix(mix(B, sequence, B), slot, B)) >>> 0;
   }
 
   #grow(sequence: number): void {

@@ -50,7 +50,10 @@ const NO_OP: Applied = { kind: 'no-op' };
 const DECREE: Applied = { kind: 'decree' };
 const APPLIED: Applied = { kind: 'applied' };
 const NEW: Known = { kind: 'new' };
-type RefusedEntry = { readonly kind: 'refused'; readonly reason: SessionRefusal };
+interface RefusedEntry {
+  readonly kind: 'refused';
+  readonly reason: SessionRefusal;
+}
 const REFUSED: Readonly<Record<SessionRefusal, RefusedEntry>> = {
   'session-unknown': { kind: 'refused', reason: 'session-unknown' },
   'session-expired': { kind: 'refused', reason: 'session-expired' },

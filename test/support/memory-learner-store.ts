@@ -21,6 +21,8 @@ interface Undo {
 export class MemoryDisk {
   /** Set to fail the next commits or flushes with this error. */
   failure: Error | undefined = undefined;
+  /** Flushes wait for this before they are done; set a promise that is pending to crash before a flush. */
+  flushes: Promise<void> = Promise.resolve();
   readonly #rows = new Map<string, Uint8Array>();
   /** The keys in order. */
   readonly #sorted: string[] = [];
@@ -45,10 +47,11 @@ export class MemoryDisk {
         for (const change of changes) this.#write(change);
       },
       flush: async () => {
-        await Promise.resolve();
+        const committed = this.#undo.length;
+        await this.flushes;
         alive();
         this.#mayFail();
-        this.#undo = [];
+        this.#undo.splice(0, committed);
       },
       close: () => Promise.resolve(),
     };

@@ -6,6 +6,8 @@ import { SynodError } from '../../../shared/base/errors.ts';
 import { decodeEntry, encodeEntry } from '../../../shared/machine/entry.ts';
 import type { Entry } from '../../../shared/machine/entry.ts';
 
+fc.configureGlobal({ seed: 20261123 });
+
 const client = fc.uint8Array({ minLength: 16, maxLength: 16 }).map((bytes) => Buffer.from(bytes).toString('hex'));
 const payload = fc.uint8Array({ maxLength: 300 });
 const number = fc.oneof(fc.nat(300), fc.maxSafeNat());

@@ -7,6 +7,8 @@ import type { Entry } from '../../../shared/machine/entry.ts';
 import { Sessions } from '../../../shared/machine/sessions.ts';
 import type { Applied } from '../../../shared/machine/sessions.ts';
 
+fc.configureGlobal({ seed: 20261123 });
+
 const NONE = new Uint8Array(0);
 const A = 'aa'.repeat(16);
 const B = 'bb'.repeat(16);
@@ -175,7 +177,7 @@ const logs = fc
       },
       { weight: 1, arbitrary: fc.constant<Entry>({ kind: 'no-op' }) },
     ),
-    { maxLength: 120, size: 'max' },
+    { minLength: 40, maxLength: 120, size: 'max' },
   )
   .map((rest) => [open(clientOf(0)), open(clientOf(1)), open(clientOf(2)), ...rest]);
 
