@@ -210,6 +210,8 @@ export async function main(argv: readonly string[]): Promise<void> {
   const say = (line: string): void => {
     process.stdout.write(`${line}\n`);
   };
+  // Whoever read our lines may be gone before us; the roles are stopped in order all the same.
+  for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined);
   const abort = new AbortController();
   const asked = stopRequest(abort);
   let cluster: Cluster;
@@ -234,14 +236,24 @@ export async function main(argv: readonly string[]): Promise<void> {
   process.exit(refusal === undefined ? EXIT.ok : EXIT.failed);
 }
 
-/** Resolves at the first SIGINT or SIGTERM. Later ones change nothing: every wait of a stop is bounded. */
+/**
+ * Resolves when the cluster is to stop: at the first SIGINT or SIGTERM, or when npm is gone. Later signals change nothing: every
+ * wait of a stop is bounded.
+ */
 function stopRequest(abort: AbortController): Promise<undefined> {
   return new Promise((resolve) => {
-    for (const signal of ['SIGINT', 'SIGTERM'] as const)
-      process.on(signal, () => {
-        abort.abort();
-        resolve(undefined);
-      });
+    const stop = (): void => {
+      abort.abort();
+      resolve(undefined);
+    };
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, stop);
+    // npm gives a signal to the shell between it and us, which dies of it and does not pass it on. What is left to see of that
+    // is that our parent has changed.
+    const parent = process.ppid;
+    if (process.env['npm_lifecycle_event'] !== undefined)
+      setInterval(() => {
+        if (process.ppid !== parent) stop();
+      }, 200).unref();
   });
 }
 
@@ -254,16 +266,21 @@ export function readOptions(
 ): StartOptions | 'help' {
   const text = { type: 'string' } as const;
   const known = { acceptors: text, proposers: text, learners: text, data: text, 'port-base': text };
-  const { values, positionals } = parseArgs({
+  const { values, tokens } = parseArgs({
     args: [...argv],
     options: { ...known, help: { type: 'boolean' } },
     strict: false,
     allowPositionals: true,
+    tokens: true,
   });
   if (values['help'] === true) return 'help';
-  const faults = positionals.map(
-    (word) => `${JSON.stringify(word)} is not expected: settings are written as --name value`,
-  );
+  const faults = tokens.flatMap((token, at) => {
+    if (token.kind !== 'positional') return [];
+    // The value of an unknown flag is not reported as a second fault.
+    const before = tokens[at - 1];
+    if (before?.kind === 'option' && !Object.hasOwn(known, before.name)) return [];
+    return [`${JSON.stringify(token.value)} is not expected: settings are written as --name value`];
+  });
   for (const [name, value] of Object.entries(values)) {
     if (!Object.hasOwn(known, name)) {
       const meant = nearest(name, Object.keys(known));
@@ -310,16 +327,20 @@ function readyLines(cluster: Cluster, data: string): string[] {
     String(cluster.pid(member.role, member.id) ?? '–'),
   ]);
   const base = cluster.portBase === 7000 ? '' : ` --port-base ${String(cluster.portBase)}`;
+  const commands = [
+    [`npx synodctl propose hello${base}`, 'have a value chosen'],
+    [`npx synodctl log${base}`, 'what was chosen, slot by slot'],
+    [`npx synodctl status${base}`, 'leaders, ballots, watermarks'],
+    ['npm run bench', 'how fast it is on this machine'],
+  ] as const;
+  const width = Math.max(...commands.map(([command]) => command.length));
   return [
     '',
     ...table(['role', 'gRPC', 'metrics and health', 'data', 'pid'], rows),
     '',
     `Synod is ready. Cluster ${cluster.id}, data in ${data}, logs in ${data}/logs. Next:`,
     '',
-    `  npx synodctl propose hello${base}    have a value chosen`,
-    `  npx synodctl log${base}              what was chosen, slot by slot`,
-    `  npx synodctl status${base}           leaders, ballots, watermarks`,
-    `  npm run bench                    how fast it is on this machine`,
+    ...commands.map(([command, what]) => `  ${command.padEnd(width)}    ${what}`),
     '',
     'Ctrl-C stops all in order.',
   ];

@@ -196,6 +196,10 @@ describe('the flags of npm start', () => {
   });
 
   test('name every fault at once', () => {
+    // One fault, not two: the 2 belongs to the unknown flag.
+    expect(() => readOptions(['--lerners', '2'], {})).toThrow(
+      /^npm start: --lerners is not a setting; did you mean --learners\?\n/,
+    );
     const fault = (): unknown =>
       readOptions(['--acceptors', '2', '--learner', '3', '--data=', 'up'], { SYNOD_PORT_BASE: 'x' });
     for (const part of [
