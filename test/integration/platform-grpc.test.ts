@@ -4,18 +4,18 @@
  */
 import { afterEach, describe, expect, test } from '@jest/globals';
 import { connect as connectSocket } from 'node:net';
-import { Client, Metadata, compressionAlgorithms, credentials, status } from '@grpc/grpc-js';
+import { Client, compressionAlgorithms, credentials, status } from '@grpc/grpc-js';
 import type { ServiceError } from '@grpc/grpc-js';
 import { InvariantError } from '../../shared/base/assert.ts';
 import { SynodError } from '../../shared/base/errors.ts';
-import type { Code } from '../../shared/base/errors.ts';
 import { connect } from '../../shared/platform/grpc/connection.ts';
-import type { Connection } from '../../shared/platform/grpc/connection.ts';
+import type { Connection, ReceivedStatus } from '../../shared/platform/grpc/connection.ts';
 import { rawMethod, service } from '../../shared/platform/grpc/methods.ts';
 import type { Handlers, Method } from '../../shared/platform/grpc/methods.ts';
 import { PersistentStream } from '../../shared/platform/grpc/persistent-stream.ts';
 import { serve } from '../../shared/platform/grpc/server.ts';
 import type { RunningServer, ServeOptions } from '../../shared/platform/grpc/server.ts';
+import { errorOf, statusOf } from '../../shared/wire/status.ts';
 import { until } from '../support/until.ts';
 
 interface Say {
@@ -40,18 +40,7 @@ function noop(): void {
   // these tests say what they need to know by their own means
 }
 
-const toStatus: ServeOptions['toStatus'] = (error) => {
-  const metadata = new Metadata();
-  metadata.set('synod-outcome', error.outcome);
-  return { code: status[error.code], details: error.message, metadata };
-};
-
-const fromStatus = (error: ServiceError): SynodError =>
-  new SynodError(
-    status[error.code] as Code,
-    error.details,
-    error.metadata.get('synod-outcome')[0] === 'none' ? 'none' : 'unknown',
-  );
+const fromStatus = (received: ReceivedStatus): SynodError => errorOf(received).error;
 
 const echo: Handlers<typeof Echo> = {
   say: (request) => request,
@@ -78,7 +67,7 @@ async function start(
     address: '127.0.0.1:0',
     facing: 'roles',
     services: [service(Echo, { ...echo, ...handlers })],
-    toStatus,
+    toStatus: statusOf,
     log: quiet,
     ...options,
   });
@@ -287,10 +276,11 @@ describe('streams', () => {
 
   test('a stream handler that rejects ends the stream with its status', async () => {
     const server = await start({ talk: () => Promise.reject(new SynodError('INVALID_ARGUMENT', 'no hello')) });
-    const stream = to(server).bidi(Echo.talk);
+    const connection = to(server);
+    const stream = connection.bidi(Echo.talk);
     stream.resume();
     const error = await new Promise<ServiceError>((resolve) => stream.on('error', resolve));
-    expect(fromStatus(error)).toMatchObject({ code: 'INVALID_ARGUMENT', message: 'no hello' });
+    expect(connection.errorOf(error)).toMatchObject({ code: 'INVALID_ARGUMENT', message: 'no hello' });
     await until(() => server.streams === 0);
   });
 

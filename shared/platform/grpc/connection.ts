@@ -12,9 +12,16 @@ import type { Method } from './methods.ts';
 import { channelOptions } from './options.ts';
 import type { ChannelTuning } from './options.ts';
 
+/** A status as a client receives it; `get` reads one trailer. */
+export interface ReceivedStatus {
+  readonly code: number;
+  readonly details: string;
+  get(trailer: string): string | undefined;
+}
+
 export interface ConnectOptions extends ChannelTuning {
   /** Reads an error back out of a status; the table belongs to `wire`. */
-  readonly fromStatus: (error: ServiceError) => SynodError;
+  readonly fromStatus: (status: ReceivedStatus) => SynodError;
   readonly credentials?: ChannelCredentials;
 }
 
@@ -35,12 +42,12 @@ export function connect(address: string, options: ConnectOptions): Connection {
 
 export class Connection {
   readonly address: string;
-  readonly fromStatus: (error: ServiceError) => SynodError;
+  readonly #fromStatus: (status: ReceivedStatus) => SynodError;
   readonly #client: Client;
 
   constructor(address: string, options: ConnectOptions) {
     this.address = address;
-    this.fromStatus = options.fromStatus;
+    this.#fromStatus = options.fromStatus;
     this.#client = new Client(
       address,
       options.credentials ?? channelCredentials.createInsecure(),
@@ -63,7 +70,7 @@ export class Connection {
         { deadline: Date.now() + call.timeoutMs },
         (error, value) => {
           call.signal?.removeEventListener('abort', onAbort);
-          if (error !== null) reject(this.fromStatus(error));
+          if (error !== null) reject(this.errorOf(error));
           else resolve(value as Res);
         },
       );
@@ -72,7 +79,7 @@ export class Connection {
     });
   }
 
-  /** One request, a stream of answers. Its `error` event carries a ServiceError; see `fromStatus`. */
+  /** One request, a stream of answers. Its `error` event carries a ServiceError; see `errorOf`. */
   serverStream<Req, Res>(
     method: Method<Req, Res>,
     request: Req,
@@ -88,7 +95,7 @@ export class Connection {
     );
   }
 
-  /** A stream both ways. Its `error` event carries a ServiceError; see `fromStatus`. */
+  /** A stream both ways. Its `error` event carries a ServiceError; see `errorOf`. */
   bidi<Req, Res>(method: Method<Req, Res>, call: Partial<CallTuning> = {}): ClientDuplexStream<Req, Res> {
     return this.#client.makeBidiStreamRequest(
       method.path,
@@ -97,6 +104,18 @@ export class Connection {
       call.metadata ?? NO_METADATA,
       streamOptions(call),
     );
+  }
+
+  /** What the `error` event of a stream says, as our error. */
+  errorOf(error: ServiceError): SynodError {
+    return this.#fromStatus({
+      code: error.code,
+      details: error.details,
+      get: (trailer) => {
+        const [value] = error.metadata.get(trailer);
+        return typeof value === 'string' ? value : undefined;
+      },
+    });
   }
 
   /** Ends the connection; calls in progress end with CANCELLED or UNAVAILABLE. */

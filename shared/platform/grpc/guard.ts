@@ -18,11 +18,19 @@ import type { Log } from '../../ports/telemetry.ts';
 import { CallContext, StreamContext } from './context.ts';
 import type { BidiHandler, ServerStreamHandler, UnaryHandler } from './methods.ts';
 
-/** A gRPC status as grpc-js takes it. */
+/** A gRPC status as `wire` makes it. */
 export interface Status {
   readonly code: number;
   readonly details: string;
-  readonly metadata?: Metadata;
+  /** Metadata to send behind the status. */
+  readonly trailers: Readonly<Record<string, string>>;
+}
+
+/** A gRPC status as grpc-js takes it. */
+interface SentStatus {
+  readonly code: number;
+  readonly details: string;
+  readonly metadata: Metadata;
 }
 
 export interface GuardOptions {
@@ -43,7 +51,7 @@ export interface GuardOptions {
 
 type AnyStream = ServerDuplexStream<unknown, unknown> | ServerWritableStream<unknown, unknown>;
 /** grpc-js's types allow a bare status in an `error` event's place; this is the shape it reads. */
-type StatusError = Error & Status;
+type StatusError = Error & SentStatus;
 
 export class Guard {
   readonly #options: GuardOptions;
@@ -202,18 +210,26 @@ export class Guard {
     );
   }
 
-  #statusOf(error: unknown, method: string): Status {
-    if (error instanceof SynodError) return this.#options.toStatus(error);
+  #statusOf(error: unknown, method: string): SentStatus {
+    if (error instanceof SynodError) return sent(this.#options.toStatus(error));
     // What nobody foresaw goes to the log with its stack, and to the caller without it.
     this.#options.log.error(
       { method, error: messageOf(error), stack: error instanceof Error ? error.stack : undefined },
       'a handler failed unexpectedly',
     );
     if (error instanceof InvariantError) this.#options.onInvariant(error);
-    return this.#options.toStatus(
-      new SynodError('INTERNAL', 'an unexpected error; the log of the server says more', 'unknown'),
+    return sent(
+      this.#options.toStatus(
+        new SynodError('INTERNAL', 'an unexpected error; the log of the server says more', 'unknown'),
+      ),
     );
   }
+}
+
+function sent(status: Status): SentStatus {
+  const metadata = new Metadata();
+  for (const [key, value] of Object.entries(status.trailers)) metadata.set(key, value);
+  return { code: status.code, details: status.details, metadata };
 }
 
 function isPromise<T>(value: T | Promise<T>): value is Promise<T> {

@@ -129,7 +129,7 @@ export class PersistentStream<Message, Req, Res> {
     });
     stream.on('error', (error: ServiceError) => {
       writer.close();
-      if (current()) this.#onBroken(connection.fromStatus(error), error.details.includes('ECONNREFUSED'));
+      if (current()) this.#onBroken(connection.errorOf(error), error.details.includes('ECONNREFUSED'));
     });
     stream.on('end', () => {
       writer.close();
