@@ -51,6 +51,8 @@ type Spare =
   | { readonly kind: 'none' }
   | { readonly kind: 'preparing' }
   | { readonly kind: 'ready'; readonly blank: Blank }
+  /** It is being made the current segment; until that is done its number is taken and no next one is prepared. */
+  | { readonly kind: 'beginning' }
   /** The disk is full; tried again by `seekRoom`, a trim, or many appends. */
   | { readonly kind: 'no-space' }
   /** `bytesMax` and the reserve are used up; a trim makes room. */
@@ -136,9 +138,9 @@ export class SegmentedJournal implements Journal {
   }
 
   get bytes(): number {
-    return (
-      this.#used() + (this.#spare.kind === 'ready' || this.#spare.kind === 'preparing' ? this.#options.segmentBytes : 0)
-    );
+    const { kind } = this.#spare;
+    const spare = kind === 'ready' || kind === 'preparing' || kind === 'beginning';
+    return this.#used() + (spare ? this.#options.segmentBytes : 0);
   }
 
   get hasRoom(): boolean {
@@ -205,11 +207,11 @@ export class SegmentedJournal implements Journal {
     if (this.#life === 'closed' || this.#life === 'closing') return;
     await this.#trimming;
     if (this.#life === 'open') this.#life = 'closing';
-    while (this.#pumping !== undefined) await this.#pumping;
+    await this.#quiet();
     if (this.#unmarked && this.#remaining() >= SECTOR) {
       this.#markWanted = true;
       this.#kick();
-      while (this.#pumping !== undefined) await this.#pumping;
+      await this.#quiet();
     }
     const waiters = this.#waiters.splice(0);
     this.#life = 'closed';
@@ -267,6 +269,15 @@ export class SegmentedJournal implements Journal {
   #kick(): void {
     if (this.#pumping !== undefined || !this.#writes()) return;
     this.#pumping = Promise.resolve().then(() => this.#pump());
+  }
+
+  /** Waits until the pump rests. */
+  async #quiet(): Promise<void> {
+    let pumping = this.#pumping;
+    while (pumping !== undefined) {
+      await pumping;
+      pumping = this.#pumping;
+    }
   }
 
   async #pump(): Promise<void> {
@@ -368,7 +379,7 @@ export class SegmentedJournal implements Journal {
 
   /** Makes the spare the current segment, with the owner's state at its head. */
   async #rotate(blank: Blank): Promise<void> {
-    this.#spare = { kind: 'none' };
+    this.#spare = { kind: 'beginning' };
     const waiters = this.#waiters.splice(0);
     try {
       const { segment, previous } = await beginSegment(this.#disk, blank, {
@@ -390,6 +401,7 @@ export class SegmentedJournal implements Journal {
       this.#waiters.push(...waiters);
       throw error;
     }
+    this.#spare = { kind: 'none' };
     for (const waiter of waiters) waiter.done();
     this.#seekSpare();
   }

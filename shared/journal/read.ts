@@ -77,12 +77,9 @@ async function readSegment(
           throw damaged(segment, at, position);
         const first = header.first;
         const last = Math.min(to, first + header.count - 1);
-        let more = true;
-        eachEntry(bytes, 0, header, position - first, (index, entry) => {
-          if (first + index > last) return false;
-          more = visit(first + index, entry);
-          return more;
-        });
+        const more = eachEntry(bytes, 0, header, position - first, last - first + 1, (index, entry) =>
+          visit(first + index, entry),
+        );
         if (!more) return undefined;
         position = last + 1;
       }

@@ -167,20 +167,21 @@ export function isWellFormed(bytes: Uint8Array, at: number, header: Header): boo
   return offset === header.length;
 }
 
-/** Visits the entries of the whole record at `at`, as views, from the `skip`th on, until `visit` returns false. */
+/** Visits entries [from, to) of the whole record at `at`, as views. Returns false when `visit` did, which ends it. */
 export function eachEntry(
   bytes: Uint8Array,
   at: number,
   header: Header,
-  skip: number,
+  from: number,
+  to: number,
   visit: (index: number, entry: Uint8Array) => boolean,
 ): boolean {
   const view = new DataView(bytes.buffer, bytes.byteOffset + at + HEADER, header.length);
   let offset = 0;
-  for (let i = 0; i < header.count; i++) {
+  for (let i = 0; i < Math.min(to, header.count); i++) {
     const start = offset + 4;
     offset = start + view.getUint32(offset, true);
-    if (i < skip) continue;
+    if (i < from) continue;
     if (!visit(i, bytes.subarray(at + HEADER + start, at + HEADER + offset))) return false;
   }
   return true;
@@ -189,7 +190,7 @@ export function eachEntry(
 /** The entries of a whole record, as views. */
 export function entriesOf(bytes: Uint8Array, at: number, header: Header): Uint8Array[] {
   const entries: Uint8Array[] = [];
-  eachEntry(bytes, at, header, 0, (_, entry) => entries.push(entry) > 0);
+  eachEntry(bytes, at, header, 0, header.count, (_, entry) => entries.push(entry) > 0);
   return entries;
 }
 

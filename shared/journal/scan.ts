@@ -147,7 +147,7 @@ export async function scanSegment(
     position,
   });
   if (segment.size < (until ?? start.size)) return refuse('short-file', segment.size, segment.first);
-  const window = new Window(segment.file, until ?? segment.size);
+  let window = new Window(segment.file, until ?? segment.size);
   let at = segment.end;
   let beforeLast = open.header.previous;
   let last: Found = {
@@ -159,21 +159,26 @@ export async function scanSegment(
   };
   let next = segment.first;
   let heads = Math.max(0, start.heads);
+  let tail: TailVerdict | undefined;
   visit(last);
   for (;;) {
-    const header = readHeader(await window.at(at, HEADER), 0, seed);
-    if (header === undefined) break;
-    if (header.segment !== segment.number || header.offset !== at) return refuse('misplaced-record', at, next);
-    if (header.version !== VERSION) return refuse('newer-format', at, next);
-    if (header.type === 'start' || (header.type === 'head') !== heads > 0) return refuse('malformed-record', at, next);
-    // R6: the chain, the positions and what was synced before must continue the record before.
-    if (header.previous !== last.header.crc || header.first !== next || header.synced !== next - 1)
-      return refuse('broken-chain', at, next);
-    const size = recordBytes(0, header.length);
-    const bytes = await window.at(at, size);
-    if (bytes.length < size) return refuse('malformed-record', at, next);
-    if (!payloadIsWhole(bytes, 0, header, seed)) break;
-    if (!isWellFormed(bytes, 0, header)) return refuse('malformed-record', at, next);
+    const { header, bytes, whole } = await recordAt(window, at, seed);
+    if (!whole || header === undefined) {
+      if (until !== undefined || tail !== undefined) break;
+      tail = judgeTail(await lookBehind(segment, seed, at, last.type));
+      // An owner that is alive may have written here while we looked behind; then it goes on, and the verdict was of no end.
+      window = new Window(segment.file, segment.size);
+      continue;
+    }
+    tail = undefined;
+    const damage = damageOf(header, bytes, {
+      segment: segment.number,
+      offset: at,
+      next,
+      heads,
+      previous: last.header.crc,
+    });
+    if (damage !== undefined) return refuse(damage, at, next);
     beforeLast = last.header.crc;
     last = { segment: segment.number, offset: at, type: header.type, header, bytes };
     visit(last);
@@ -182,25 +187,52 @@ export async function scanSegment(
       indexRecord(segment, next, at);
       next += header.count;
     }
-    at += size;
+    at += recordBytes(0, header.length);
   }
   segment.end = at;
   // A segment gets its name only when its beginning is synced, so damage there is never a torn write.
   if (heads > 0) return refuse('damaged-start', at, next);
-  const end = { kind: 'end', previous: last.header.crc, next, oldest: last.header.oldest, last, beforeLast } as const;
-  if (until !== undefined)
-    return at === until ? { ...end, tail: undefined } : refuse('damaged-before-later-write', at, next);
-  const tail = judgeTail(await lookBehind(segment, seed, at, last.type));
+  if (until !== undefined && at !== until) return refuse('damaged-before-later-write', at, next);
   switch (tail) {
+    case undefined:
     case 'clean':
     case 'unmarked':
     case 'torn':
-      return { ...end, tail };
+      return { kind: 'end', previous: last.header.crc, next, oldest: last.header.oldest, last, beforeLast, tail };
     case 'damaged-before-later-write':
     case 'rotten-last-write':
     case 'not-sector-shaped':
       return refuse(tail, at, next);
   }
+}
+
+/** The record at an offset: its header, if that is whole, and whether all of it is. A record that is out of place counts as whole. */
+async function recordAt(
+  window: Window,
+  at: number,
+  seed: number,
+): Promise<{ readonly header: Header | undefined; readonly bytes: Uint8Array; readonly whole: boolean }> {
+  const header = readHeader(await window.at(at, HEADER), 0, seed);
+  if (header === undefined) return { header, bytes: new Uint8Array(0), whole: false };
+  const bytes = await window.at(at, recordBytes(0, header.length));
+  const cut = bytes.length < recordBytes(0, header.length);
+  return { header, bytes, whole: cut || header.offset !== at || payloadIsWhole(bytes, 0, header, seed) };
+}
+
+/** What is wrong with a record whose header is whole, given what must stand at its place. */
+function damageOf(
+  header: Header,
+  bytes: Uint8Array,
+  place: { segment: number; offset: number; next: number; heads: number; previous: number },
+): Damage | undefined {
+  if (header.segment !== place.segment || header.offset !== place.offset) return 'misplaced-record';
+  if (header.version !== VERSION) return 'newer-format';
+  if (header.type === 'start' || (header.type === 'head') !== place.heads > 0) return 'malformed-record';
+  // R6: the chain, the positions and what was synced before must continue the record before.
+  if (header.previous !== place.previous || header.first !== place.next || header.synced !== place.next - 1)
+    return 'broken-chain';
+  if (bytes.length < recordBytes(0, header.length) || !isWellFormed(bytes, 0, header)) return 'malformed-record';
+  return undefined;
 }
 
 /** Collects what lies behind the last whole record of the newest segment. */

@@ -36,7 +36,9 @@ const BEFORE_STAMP = /^(lock\.|identity\.new$|lost\+found$)/;
  */
 export async function openStamp(disk: Disk, owner: StampOwner, draw: () => string): Promise<Stamp> {
   const names = await disk.list();
-  const copies = await Promise.all(NAMES.map((name) => (names.includes(name) ? readCopy(disk, name) : undefined)));
+  const copies = await Promise.all(
+    NAMES.map((name) => (names.includes(name) ? readCopy(disk, name) : Promise.resolve(undefined))),
+  );
   const whole = copies.filter((copy) => copy !== undefined && copy !== 'damaged');
   const [one, two] = whole;
   if (one === undefined) {

@@ -139,7 +139,7 @@ function dumpRecord(found: Found, visit: (item: DumpItem) => void): void {
     case 'start':
     case 'head':
     case 'entries':
-      eachEntry(bytes, 0, header, 0, (index, entry) => {
+      eachEntry(bytes, 0, header, 0, header.count, (index, entry) => {
         if (found.type === 'start')
           visit({ kind: 'segment', segment, offset, first: header.first, text: new TextDecoder().decode(entry) });
         else if (found.type === 'head') visit({ kind: 'head', segment, offset, bytes: entry });

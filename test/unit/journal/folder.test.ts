@@ -55,6 +55,24 @@ describe('a journal in a real folder', () => {
       expect(fs.statSync(join(folder, 'a', 'b', name)).mode & 0o777).toBe(0o600);
   });
 
+  test('verify never takes a journal that is being written for a damaged one', async () => {
+    const { journal } = await open(await openFolder(folder), { head: () => [entry(1)] });
+    const reader = readFolder(folder);
+    let looks = 0;
+    const looking = (async () => {
+      for (; looks < 30; looks++) expect((await verifyJournal(reader)).verdict).not.toMatchObject({ kind: 'refused' });
+    })();
+    let trimmed = Promise.resolve();
+    for (let i = 0; looks < 30; i++) {
+      journal.append(entry(i, 40 + ((i * 977) % 3500)));
+      await synced(journal);
+      if (i % 40 === 39) trimmed = trimmed.then(() => journal.trim(i - 30));
+    }
+    await looking;
+    await trimmed;
+    await journal.close();
+  }, 30_000);
+
   test('a folder that others can write, or that is a file, is refused', async () => {
     fs.chmodSync(folder, 0o770);
     await expect(openFolder(folder)).rejects.toThrow(/written by its group.*mode 770.*chmod go-w/);
@@ -70,7 +88,6 @@ async function holder(name: string): Promise<ChildProcess> {
   const code = `process.chdir(${JSON.stringify(folder)});
     require('node:net').createServer((s) => s.destroy()).listen(${JSON.stringify(name)}, () => console.log('held'));`;
   const child = spawn(process.execPath, ['-e', code], { stdio: ['ignore', 'pipe', 'inherit'] });
-  if (child.stdout === null) throw new Error('no output');
   await once(child.stdout, 'data');
   return child;
 }

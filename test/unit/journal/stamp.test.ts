@@ -93,13 +93,13 @@ describe('the stamp of a data folder', () => {
       for (let seed = 0; seed < 8; seed++) {
         const disk = new MemoryDisk();
         disk.diesAt = dies;
-        let begun = false;
+        const told = { begun: false };
         void openStamp(disk, owner, draw)
           .then((stamp) => markBegun(disk, stamp))
-          .then(() => (begun = true));
+          .then(() => (told.begun = true));
         await settled();
         const stamp = await openStamp(disk.crash(new Prng(seed)), owner, draw);
-        if (begun) expect(stamp.begun).toBe(true);
+        if (told.begun) expect(stamp.begun).toBe(true);
         expect(stamp.disk).toBe('a'.repeat(32));
       }
     }
