@@ -166,6 +166,24 @@ describe('segments', () => {
     expect(await positions(journal)).toEqual(range(journal.first, 45));
   });
 
+  test('while a segment begins, no other is prepared under its number', async () => {
+    const disk = new MemoryDisk();
+    const { journal } = await open(disk);
+    const held: (() => void)[] = [];
+    disk.gate = (op) => (op.kind === 'rename' ? new Promise((done) => held.push(done)) : undefined);
+    for (let i = 0; i < 20; i++) journal.append(entry(i, 1000));
+    await settled();
+    expect(held).toHaveLength(1);
+    journal.seekRoom();
+    await settled();
+    disk.gate = () => undefined;
+    for (const done of held) done();
+    await settled();
+    expect(await positions(journal)).toEqual(range(0, 20));
+    await journal.close();
+    expect(await positions((await open(disk, { create: false })).journal)).toEqual(range(0, 20));
+  });
+
   test('a head larger than a segment makes a larger segment', async () => {
     const disk = new MemoryDisk();
     const heads = range(0, 100).map((i) => entry(i, 1000));
