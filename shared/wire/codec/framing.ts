@@ -6,6 +6,8 @@
  * fields is free.
  */
 
+import { NOTHING } from './fields.ts';
+
 /** The tags around a batch, from the frame inwards, and that of the batch itself. All are single bytes. */
 export interface Nesting {
   /** Tags of the messages around the innermost one, outermost first. */
@@ -19,8 +21,11 @@ export function lengthTag(field: number): number {
   return (field << 3) | 2;
 }
 
-/** One buffer: `fields` nested as `nesting` says, with `values` as the last field of the innermost message. */
-export function withValues(fields: Uint8Array, values: Uint8Array, nesting: Nesting): Buffer {
+/**
+ * One buffer: `fields` nested as `nesting` says, with `values` as the last field of the innermost message, and `before`
+ * in front of it all.
+ */
+export function withValues(fields: Uint8Array, values: Uint8Array, nesting: Nesting, before: Uint8Array = NOTHING): Buffer {
   const { outer } = nesting;
   const sizes: number[] = [];
   let size = fields.length + 1 + varintSize(values.length) + values.length;
@@ -28,8 +33,9 @@ export function withValues(fields: Uint8Array, values: Uint8Array, nesting: Nest
     sizes[i] = size;
     size += 1 + varintSize(size);
   }
-  const frame = Buffer.allocUnsafe(size);
-  let at = 0;
+  const frame = Buffer.allocUnsafe(before.length + size);
+  frame.set(before);
+  let at = before.length;
   for (let i = 0; i < outer.length; i++) at = writeHead(frame, at, outer[i] ?? 0, sizes[i] ?? 0);
   frame.set(fields, at);
   at = writeHead(frame, at + fields.length, nesting.values, values.length);

@@ -22,6 +22,7 @@ import {
   hexOf,
   ID_BYTES,
   logName,
+  NOTHING,
   notBelow,
   parse,
   readBallot,
@@ -87,30 +88,32 @@ export function encodeFollowWelcome(welcome: Welcome): Buffer {
 
 /** One frame for as many learners as want the same. `position`: the newest journal position it depends on, −1 for none (R3). */
 export function encodeToLearner(messages: readonly ToLearnerOrTip[], position: number): Buffer {
-  const frames = messages.map((m) =>
-    m.kind === 'votes' && m.batch !== undefined ? encodeVotes(m, m.batch) : encodeOne(m),
-  );
-  // The position stands in front, in a frame of its own: joined to the others it is theirs.
-  if (position >= 0) frames.unshift(encodePosition(position));
+  let before: Uint8Array = position < 0 ? NOTHING : encodePosition(position);
+  const frames = messages.map((m) => {
+    const frame = m.kind === 'votes' && m.batch !== undefined ? encodeVotes(m, m.batch, before) : encodeOne(m, before);
+    before = NOTHING;
+    return frame;
+  });
   return joinFrames(frames);
 }
 
 /** FollowResponse.messages, ToLearner.votes, Votes.values. */
 const VOTES: Nesting = { outer: [lengthTag(3), lengthTag(1)], values: lengthTag(5) };
 
-function encodeVotes(m: Votes, batch: Batch): Buffer {
+function encodeVotes(m: Votes, batch: Batch, before: Uint8Array): Buffer {
   const fields = VotesMessage.encode(writeVotes({ ...m, batch: undefined })).finish();
-  return withValues(fields, batch.bytes, VOTES);
+  return withValues(fields, batch.bytes, VOTES, before);
 }
 
-function encodeOne(m: ToLearnerOrTip): Buffer {
-  return asBuffer(
+function encodeOne(m: ToLearnerOrTip, before: Uint8Array): Buffer {
+  const frame = asBuffer(
     FollowResponse.encode({ welcome: undefined, position: undefined, messages: [writeToLearner(m)] }).finish(),
   );
+  return before.length === 0 ? frame : Buffer.concat([before, frame]);
 }
 
-function encodePosition(position: number): Buffer {
-  return asBuffer(FollowResponse.encode({ welcome: undefined, position, messages: [] }).finish());
+function encodePosition(position: number): Uint8Array {
+  return FollowResponse.encode({ welcome: undefined, position, messages: [] }).finish();
 }
 
 /** Reads an acceptor's frame; `position` is −1 where it depends on none. Throws INVALID_ARGUMENT. */

@@ -66,7 +66,7 @@ function writePeerMessage(m: PeerMessage): wire.PeerMessage {
     case 'forward':
       return { message: { $case: 'forward', value: writeForward(m) } };
     case 'forwarded':
-      return { message: { $case: 'forwarded', value: { id: m.id, answer: writeAnswer(m.answer) } } };
+      return { message: { $case: 'forwarded', value: { id: m.id, incarnation: bytesOf(m.incarnation, INCARNATION_BYTES, 'forwarded.incarnation'), answer: writeAnswer(m.answer) } } };
     case 'finish':
       return { message: { $case: 'finish', value: writeFinish(m) } };
     default:
@@ -94,7 +94,7 @@ function readPeerMessage(frame: wire.PeerMessage): PeerMessage {
     case 'forward':
       return readForward(m.value);
     case 'forwarded':
-      return { kind: 'forwarded', id: whole(m.value.id, 'forwarded.id'), answer: readAnswer(m.value.answer) };
+      return { kind: 'forwarded', id: whole(m.value.id, 'forwarded.id'), incarnation: hexOf(m.value.incarnation, INCARNATION_BYTES, 'forwarded.incarnation'), answer: readAnswer(m.value.answer) };
     case 'finish':
       return readFinish(m.value);
     default:
@@ -143,7 +143,8 @@ function readForward(m: wire.Forward): Forward {
       `forward.entry has ${String(m.entry.length)} bytes: the limit of a value is ${String(LIMITS.valueBytesMax)}`,
     );
   const { entry, retry, timeoutMs } = m;
-  return { kind: 'forward', id: whole(m.id, 'forward.id'), log: logName(m.log), entry, retry, timeoutMs };
+  const incarnation = hexOf(m.incarnation, INCARNATION_BYTES, 'forward.incarnation');
+  return { kind: 'forward', id: whole(m.id, 'forward.id'), incarnation, log: logName(m.log), entry, retry, timeoutMs };
 }
 
 /** Also for the unary call. */

@@ -56,11 +56,21 @@ export interface Forward {
   retry: boolean;
   /** What is left of the caller's deadline. */
   timeoutMs: number;
+  /**
+   * 8 bytes: the start of the sender that chose the id. The answer carries it back, so that a later start, whose ids begin
+   * anew, never takes it for its own.
+   */
+  incarnation: Uint8Array;
 }
 
 export interface Forwarded {
   id: number;
-  answer: { $case: "chosen"; value: Chosen } | { $case: "refused"; value: Refused } | undefined;
+  answer:
+    | { $case: "chosen"; value: Chosen }
+    | { $case: "refused"; value: Refused }
+    | undefined;
+  /** As in Forward. */
+  incarnation: Uint8Array;
 }
 
 export interface Chosen {
@@ -443,7 +453,7 @@ export const TakeOver: MessageFns<TakeOver> = {
 };
 
 function createBaseForward(): Forward {
-  return { id: 0, log: "", entry: new Uint8Array(0), retry: false, timeoutMs: 0 };
+  return { id: 0, log: "", entry: new Uint8Array(0), retry: false, timeoutMs: 0, incarnation: new Uint8Array(0) };
 }
 
 export const Forward: MessageFns<Forward> = {
@@ -462,6 +472,9 @@ export const Forward: MessageFns<Forward> = {
     }
     if (message.timeoutMs !== 0) {
       writer.uint32(40).uint32(message.timeoutMs);
+    }
+    if (message.incarnation.length !== 0) {
+      writer.uint32(50).bytes(message.incarnation);
     }
     return writer;
   },
@@ -519,6 +532,14 @@ export const Forward: MessageFns<Forward> = {
             message.timeoutMs = reader.uint32();
             continue;
           }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.incarnation = reader.bytes();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -541,12 +562,13 @@ export const Forward: MessageFns<Forward> = {
     message.entry = object.entry ?? new Uint8Array(0);
     message.retry = object.retry ?? false;
     message.timeoutMs = object.timeoutMs ?? 0;
+    message.incarnation = object.incarnation ?? new Uint8Array(0);
     return message;
   },
 };
 
 function createBaseForwarded(): Forwarded {
-  return { id: 0, answer: undefined };
+  return { id: 0, answer: undefined, incarnation: new Uint8Array(0) };
 }
 
 export const Forwarded: MessageFns<Forwarded> = {
@@ -561,6 +583,9 @@ export const Forwarded: MessageFns<Forwarded> = {
       case "refused":
         Refused.encode(message.answer.value, writer.uint32(26).fork()).join();
         break;
+    }
+    if (message.incarnation.length !== 0) {
+      writer.uint32(34).bytes(message.incarnation);
     }
     return writer;
   },
@@ -602,6 +627,14 @@ export const Forwarded: MessageFns<Forwarded> = {
             message.answer = { $case: "refused", value: Refused.decode(reader, reader.uint32()) };
             continue;
           }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.incarnation = reader.bytes();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -634,6 +667,7 @@ export const Forwarded: MessageFns<Forwarded> = {
         break;
       }
     }
+    message.incarnation = object.incarnation ?? new Uint8Array(0);
     return message;
   },
 };
