@@ -48,7 +48,7 @@ export class Batch {
   /** The values, as views of the batch's bytes. */
   values(): Uint8Array[] {
     const out: Uint8Array[] = [];
-    for (let at = 0; at < this.bytes.length; ) {
+    for (let at = 0; at < this.bytes.length;) {
       const f = frame(this.bytes, at);
       out.push(this.bytes.subarray(f.start, f.end));
       at = f.end;
@@ -104,7 +104,8 @@ function varintSize(n: number): number {
 }
 
 function frame(bytes: Uint8Array, at: number): { start: number; end: number } {
-  if (bytes[at] !== TAG) throw new SynodError('INVALID_ARGUMENT', `a batch has byte ${String(bytes[at])} where a value begins`);
+  if (bytes[at] !== TAG)
+    throw new SynodError('INVALID_ARGUMENT', `a batch has byte ${String(bytes[at])} where a value begins`);
   let length = 0;
   let shift = 0;
   let i = at + 1;

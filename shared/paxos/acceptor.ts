@@ -73,7 +73,14 @@ export type AcceptorEffect =
   /** A vote for all learners that follow. */
   | { readonly kind: 'publish'; readonly votes: Votes }
   /** Read the votes of `log` in [from, to) from these pieces of the journal; the later record of a slot is its vote. */
-  | { readonly kind: 'load'; readonly id: number; readonly log: string; readonly from: number; readonly to: number; readonly pieces: readonly Piece[] }
+  | {
+      readonly kind: 'load';
+      readonly id: number;
+      readonly log: string;
+      readonly from: number;
+      readonly to: number;
+      readonly pieces: readonly Piece[];
+    }
   /** Journal entries below the position are not needed any more. */
   | { readonly kind: 'trim'; readonly below: number }
   | NoteEffect;
@@ -152,7 +159,8 @@ export class Acceptor implements Machine<AcceptorEvent, AcceptorEffect> {
       case 'learner':
         return this.#onLearner(event, loaded);
       case 'learner-joined':
-        for (const log of this.#logs.values()) this.#out.push({ kind: 'reply-learner', to: event.from, message: headOf(log) });
+        for (const log of this.#logs.values())
+          this.#out.push({ kind: 'reply-learner', to: event.from, message: headOf(log) });
         return;
       case 'question':
         return this.#onQuestion(event.from, event.message);
@@ -207,9 +215,11 @@ export class Acceptor implements Machine<AcceptorEvent, AcceptorEffect> {
 
     // R1: the owner of the promised ballot is answered again, for any range, and nothing changes.
     if (!sameBallot(ballot, log.promised)) {
-      if (compareBallots(ballot, log.promised) < 0 || compareBallots(ballot, log.voted) < 0) return refuse('ballot', log);
+      if (compareBallots(ballot, log.promised) < 0 || compareBallots(ballot, log.voted) < 0)
+        return refuse('ballot', log);
       const leaderHeard = this.#leaderHeard(log, event.owner);
-      if (leaderHeard && !(prepare.override && this.#now - log.overrideAt >= this.#options.overrideMs)) return refuse('led', log);
+      if (leaderHeard && !(prepare.override && this.#now - log.overrideAt >= this.#options.overrideMs))
+        return refuse('led', log);
       if (prepare.ask) {
         this.#out.push({
           kind: 'reply',
@@ -235,7 +245,12 @@ export class Acceptor implements Machine<AcceptorEvent, AcceptorEffect> {
   }
 
   /** Answers with the votes of the slots asked about, a page at a time (R10). */
-  #report(event: AcceptorEvent & { kind: 'proposer' }, log: LogRecord, prepare: Prepare, loaded: RangeMap<Vote> | undefined): void {
+  #report(
+    event: AcceptorEvent & { kind: 'proposer' },
+    log: LogRecord,
+    prepare: Prepare,
+    loaded: RangeMap<Vote> | undefined,
+  ): void {
     const from = Math.max(prepare.from, log.floor, prepare.fromWatermark ? log.watermark : 0);
     const end = Math.min(prepare.to ?? Infinity, log.highest + 1);
     const votes = this.#votesFor(event, log, from, end, loaded);
@@ -298,7 +313,11 @@ export class Acceptor implements Machine<AcceptorEvent, AcceptorEffect> {
     this.#logs.set(log.name, log);
     if (again < batch.count) this.#vote(log, accept);
     // A duplicate is answered like the first, after whatever the first depends on is durable (R3, in the shell).
-    this.#out.push({ kind: 'reply', to: event.from, message: { kind: 'accepted', log: log.name, ballot, first, count: batch.count } });
+    this.#out.push({
+      kind: 'reply',
+      to: event.from,
+      message: { kind: 'accepted', log: log.name, ballot, first, count: batch.count },
+    });
     this.#raiseWatermark(log, accept.watermark);
   }
 
@@ -308,7 +327,10 @@ export class Acceptor implements Machine<AcceptorEvent, AcceptorEffect> {
     assert(compareBallots(ballot, log.promised) >= 0, 'R2', () => `${log.name}: a vote below the promise`);
     const position = this.#persist({ kind: 'vote', log: log.name, ballot, first, batch, watermark });
     this.#remember(log, position, ballot, first, batch);
-    this.#out.push({ kind: 'publish', votes: { kind: 'votes', log: log.name, ballot, first, count: batch.count, batch, watermark } });
+    this.#out.push({
+      kind: 'publish',
+      votes: { kind: 'votes', log: log.name, ballot, first, count: batch.count, batch, watermark },
+    });
     this.#note({ kind: 'voted', log: log.name, ballot, first, count: batch.count, bytes: batch.bytes.length });
   }
 
@@ -336,7 +358,13 @@ export class Acceptor implements Machine<AcceptorEvent, AcceptorEffect> {
     return at !== undefined && this.#now - at < this.#options.graceMs;
   }
 
-  #reject(to: string, asked: Prepare | Accept, first: number | undefined, reason: RejectReason, log: LogRecord | undefined): void {
+  #reject(
+    to: string,
+    asked: Prepare | Accept,
+    first: number | undefined,
+    reason: RejectReason,
+    log: LogRecord | undefined,
+  ): void {
     const promised = log === undefined ? BALLOT_ZERO : maxBallot(log.promised, log.voted);
     this.#out.push({
       kind: 'reply',
@@ -413,7 +441,8 @@ export class Acceptor implements Machine<AcceptorEvent, AcceptorEffect> {
     if (log === undefined) return;
     if (log.oldVotesVersion !== load.version) return this.#handle(load.event, undefined);
     const loaded = newVotes();
-    for (const vote of votes) loaded.set(vote.first, vote.first + vote.batch.count, { ballot: vote.ballot, batch: vote.batch });
+    for (const vote of votes)
+      loaded.set(vote.first, vote.first + vote.batch.count, { ballot: vote.ballot, batch: vote.batch });
     this.#handle(load.event, loaded);
   }
 
@@ -475,7 +504,15 @@ export class Acceptor implements Machine<AcceptorEvent, AcceptorEffect> {
     this.#out.push({
       kind: 'reply-learner',
       to,
-      message: { kind: 'fetched', log: fetch.log, from: fetch.from, until, highest: head.highest, watermark: head.watermark, floor: head.floor },
+      message: {
+        kind: 'fetched',
+        log: fetch.log,
+        from: fetch.from,
+        until,
+        highest: head.highest,
+        watermark: head.watermark,
+        floor: head.floor,
+      },
     });
   }
 

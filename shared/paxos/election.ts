@@ -36,7 +36,16 @@ export class Election {
     this.#ctx = ctx;
     for (const id of peers) {
       if (id === ctx.self.proposer) continue;
-      this.#peers.set(id, { id, alive: false, incarnation: '', heardAt: -Infinity, silenceMs: 0, led: new Map(), ledDigest: 0, askedAt: -Infinity });
+      this.#peers.set(id, {
+        id,
+        alive: false,
+        incarnation: '',
+        heardAt: -Infinity,
+        silenceMs: 0,
+        led: new Map(),
+        ledDigest: 0,
+        askedAt: -Infinity,
+      });
     }
   }
 
@@ -102,7 +111,12 @@ export class Election {
 
   /** Answers a question for everything that this proposer leads. */
   onLedQuestion(from: number): void {
-    this.#state(from, true, [...this.#led].map(([log, ballot]) => ({ log, ballot })), []);
+    this.#state(
+      from,
+      true,
+      [...this.#led].map(([log, ballot]) => ({ log, ballot })),
+      [],
+    );
   }
 
   // ── what the peers say ───────────────────────────────────────────────────────────────────────────────────────────────
@@ -180,7 +194,8 @@ export class Election {
     }
     const silent: { peer: number; led: string[] }[] = [];
     for (const peer of this.#peers.values()) {
-      if (peer.alive && now - peer.heardAt >= peer.silenceMs) silent.push({ peer: peer.id, led: this.#silent(peer, 'silent') });
+      if (peer.alive && now - peer.heardAt >= peer.silenceMs)
+        silent.push({ peer: peer.id, led: this.#silent(peer, 'silent') });
     }
     return silent;
   }

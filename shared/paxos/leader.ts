@@ -12,7 +12,17 @@ import { BALLOT_ZERO, compareBallots, formatBallot, maxBallot, sameBallot, type 
 import type { Accepted, Prepare, Promised, Rejected, WouldPromise } from './messages.ts';
 import type { Refused } from './peers.ts';
 import { Phase1, type Found } from './phase1.ts';
-import { flightEnd, freshBallot, note, portions, sendTo, type Admission, type Context, type Flight, type Proposal } from './proposing.ts';
+import {
+  flightEnd,
+  freshBallot,
+  note,
+  portions,
+  sendTo,
+  type Admission,
+  type Context,
+  type Flight,
+  type Proposal,
+} from './proposing.ts';
 
 interface OwnFlight extends Flight {
   /** Slot for slot; undefined for what a leader before us proposed, and for no-ops. */
@@ -123,7 +133,11 @@ export class Leader {
   }
 
   get isBusy(): boolean {
-    return this.#queue.length > 0 || this.#waiting.size > 0 || (this.#state.kind === 'leading' && this.#state.flights.length > 0);
+    return (
+      this.#queue.length > 0 ||
+      this.#waiting.size > 0 ||
+      (this.#state.kind === 'leading' && this.#state.flights.length > 0)
+    );
   }
 
   /** Time matters to it: a campaign, something in flight, or something to tell. */
@@ -131,7 +145,13 @@ export class Leader {
     const state = this.#state;
     if (state.kind === 'idle') return this.#queue.length > 0;
     if (state.kind !== 'leading') return true;
-    return state.flights.length > 0 || state.admission === undefined || state.told < state.watermark || state.resigning || state.finishing !== undefined;
+    return (
+      state.flights.length > 0 ||
+      state.admission === undefined ||
+      state.told < state.watermark ||
+      state.resigning ||
+      state.finishing !== undefined
+    );
   }
 
   get queued(): number {
@@ -170,14 +190,26 @@ export class Leader {
     if (!this.#ctx.quorum.isPhase1(state.yes)) return;
     const { now, quorum } = this.#ctx;
     const phase1 = new Phase1(state.ballot, quorum, 0, true);
-    this.#state = { kind: 'preparing', ballot: state.ballot, override: state.override, since: now, phase1, sentAt: now, no: 0 };
+    this.#state = {
+      kind: 'preparing',
+      ballot: state.ballot,
+      override: state.override,
+      since: now,
+      phase1,
+      sentAt: now,
+      no: 0,
+    };
     sendTo(this.#ctx, undefined, this.#prepareMessage(state.ballot, { override: state.override }));
   }
 
   onPromised(acceptor: number, page: Promised): void {
     const state = this.#state;
     if (state.kind === 'idle' || state.kind === 'asking' || !sameBallot(page.ballot, state.ballot)) return;
-    note(this.#ctx, { kind: 'promise-rtt', acceptor, ms: this.#ctx.now - (state.kind === 'preparing' ? state.sentAt : this.#ctx.now) });
+    note(this.#ctx, {
+      kind: 'promise-rtt',
+      acceptor,
+      ms: this.#ctx.now - (state.kind === 'preparing' ? state.sentAt : this.#ctx.now),
+    });
     if (state.kind === 'leading') {
       state.promised |= 1 << acceptor;
       if (state.finishing !== undefined) this.#onFinishPage(state, state.finishing, acceptor, page);
@@ -200,7 +232,15 @@ export class Leader {
     const { phase1, ballot } = state;
     const start = phase1.watermark;
     const next = Math.max(phase1.highest + 1, start);
-    note(ctx, { kind: 'quorum', phase: 'prepare', protocol: 'multi', outcome: 'reached', log: this.log, ballot, ms: ctx.now - state.since });
+    note(ctx, {
+      kind: 'quorum',
+      phase: 'prepare',
+      protocol: 'multi',
+      outcome: 'reached',
+      log: this.log,
+      ballot,
+      ms: ctx.now - state.since,
+    });
     note(ctx, { kind: 'leader', log: this.log, change: 'taken', ballot, why: 'a phase-1 quorum promised' });
     const leading: Leading = {
       kind: 'leading',
@@ -266,7 +306,8 @@ export class Leader {
   /** The session table as a learner has it, all slots below `next` applied; undefined when none could be had. */
   onSessions(next: number, admission: Admission | undefined): void {
     const state = this.#state;
-    if (state.kind !== 'leading' || state.admission !== undefined || admission === undefined || next < state.start) return;
+    if (state.kind !== 'leading' || state.admission !== undefined || admission === undefined || next < state.start)
+      return;
     // Slots above ours were chosen: somebody with a higher ballot leads.
     if (next > state.next) return this.#lose('slots beyond this ballot are chosen');
     for (const { first, batch } of state.recovered) {
@@ -286,7 +327,8 @@ export class Leader {
     const state = this.#state;
     if (state.kind !== 'leading' || state.admission === undefined || state.resigning) return;
     if (state.full !== 0 && !this.#possible(state.full | state.rejected)) return this.#refuseForSpace();
-    while (this.#queue.length > 0 && state.flights.length < this.#ctx.options.pipeline) this.#sendBatch(state, state.admission);
+    while (this.#queue.length > 0 && state.flights.length < this.#ctx.options.pipeline)
+      this.#sendBatch(state, state.admission);
   }
 
   #sendBatch(state: Leading, admission: Admission): void {
@@ -323,14 +365,25 @@ export class Leader {
   #send(state: Leading, first: number, batch: Batch, proposals: readonly Proposal[] | undefined): void {
     const { now } = this.#ctx;
     const last = state.flights[state.flights.length - 1];
-    assert(last === undefined || flightEnd(last) <= first, 'R2', () => `${this.log}: slot ${String(first)} would be sent twice`);
+    assert(
+      last === undefined || flightEnd(last) <= first,
+      'R2',
+      () => `${this.log}: slot ${String(first)} would be sent twice`,
+    );
     if (state.flights.length === 0) state.progressAt = now;
     state.flights.push({ ballot: state.ballot, first, batch, voters: 0, sentAt: now, since: now, proposals });
     this.#sendAccept(state, undefined, first, batch);
   }
 
   #sendAccept(state: Leading, to: number | undefined, first: number, batch: Batch): void {
-    sendTo(this.#ctx, to, { kind: 'accept', log: this.log, ballot: state.ballot, first, batch, watermark: state.watermark });
+    sendTo(this.#ctx, to, {
+      kind: 'accept',
+      log: this.log,
+      ballot: state.ballot,
+      first,
+      batch,
+      watermark: state.watermark,
+    });
     if (to === undefined) state.told = state.watermark;
   }
 
@@ -342,7 +395,8 @@ export class Leader {
     for (const flight of state.flights) {
       if (flight.first >= end) break;
       if (flight.first < message.first || flightEnd(flight) > end) continue;
-      if ((flight.voters & (1 << acceptor)) === 0) note(this.#ctx, { kind: 'accept-rtt', acceptor, ms: this.#ctx.now - flight.sentAt });
+      if ((flight.voters & (1 << acceptor)) === 0)
+        note(this.#ctx, { kind: 'accept-rtt', acceptor, ms: this.#ctx.now - flight.sentAt });
       flight.voters |= 1 << acceptor;
     }
     if (state.finishing?.flights !== undefined) this.#onFinishVote(state, state.finishing, acceptor, message);
@@ -354,7 +408,11 @@ export class Leader {
     let done = 0;
     for (const flight of state.flights) {
       if (!this.#ctx.quorum.isPhase2(flight.voters)) break;
-      assert(flight.first === state.watermark, 'R9', () => `${this.log}: slot ${String(state.watermark)} was passed over`);
+      assert(
+        flight.first === state.watermark,
+        'R9',
+        () => `${this.log}: slot ${String(state.watermark)} was passed over`,
+      );
       done++;
       state.watermark = flightEnd(flight);
       this.#answerFlight(state, flight);
@@ -367,7 +425,15 @@ export class Leader {
 
   #answerFlight(state: Leading, flight: OwnFlight): void {
     const ctx = this.#ctx;
-    note(ctx, { kind: 'quorum', phase: 'accept', protocol: 'multi', outcome: 'reached', log: this.log, ballot: flight.ballot, ms: ctx.now - flight.since });
+    note(ctx, {
+      kind: 'quorum',
+      phase: 'accept',
+      protocol: 'multi',
+      outcome: 'reached',
+      log: this.log,
+      ballot: flight.ballot,
+      ms: ctx.now - flight.since,
+    });
     if (flight.proposals === undefined) return;
     let slot = flight.first;
     for (const proposal of flight.proposals) {
@@ -414,7 +480,8 @@ export class Leader {
       this.#refuse(proposal, {
         kind: 'refused',
         code: 'RESOURCE_EXHAUSTED',
-        message: 'the journals of too many acceptors are full (journal.bytes.max, or no space on the disk) while learners hold too little to trim them',
+        message:
+          'the journals of too many acceptors are full (journal.bytes.max, or no space on the disk) while learners hold too little to trim them',
         outcome: 'none',
         leader: undefined,
       });
@@ -430,12 +497,23 @@ export class Leader {
     if (message.reason === 'led') this.refusedAsLed = true;
     if (state.kind !== 'leading') {
       state.no |= 1 << acceptor;
-      if (!this.#possible(state.no)) this.#fail('rejected', message.reason === 'led' ? 'another proposer leads' : `refused: ${message.reason}`, message);
+      if (!this.#possible(state.no))
+        this.#fail(
+          'rejected',
+          message.reason === 'led' ? 'another proposer leads' : `refused: ${message.reason}`,
+          message,
+        );
       return;
     }
-    assert(message.reason !== 'conflict', 'R2', () => `${this.log}: acceptor ${String(acceptor)} has another value of ${formatBallot(state.ballot)} at slot ${String(message.first)}`);
+    assert(
+      message.reason !== 'conflict',
+      'R2',
+      () =>
+        `${this.log}: acceptor ${String(acceptor)} has another value of ${formatBallot(state.ballot)} at slot ${String(message.first)}`,
+    );
     if (message.reason === 'space' || message.reason === 'logs') state.full |= 1 << acceptor;
-    if (message.reason === 'floor' && message.floor > state.watermark) return this.#lose('slots that were in flight are below a trim floor');
+    if (message.reason === 'floor' && message.floor > state.watermark)
+      return this.#lose('slots that were in flight are below a trim floor');
     if (message.reason !== 'ballot' || compareBallots(message.promised, state.ballot) <= 0) return;
     // One reject does not depose a leader that still has its quorum.
     state.rejected |= 1 << acceptor;
@@ -473,7 +551,13 @@ export class Leader {
         ? 'the cluster has 100,000 logs (the limit) and takes no new one; use a log that exists'
         : `acceptors refuse the ballot (${why}): its round is above the limit of 2^48`;
     for (const proposal of this.#queue.drain())
-      this.#refuse(proposal, { kind: 'refused', code: 'RESOURCE_EXHAUSTED', message, outcome: 'none', leader: undefined });
+      this.#refuse(proposal, {
+        kind: 'refused',
+        code: 'RESOURCE_EXHAUSTED',
+        message,
+        outcome: 'none',
+        leader: undefined,
+      });
   }
 
   #lose(why: string): void {
@@ -540,7 +624,11 @@ export class Leader {
       const from = state.phase1.nextFrom(acceptor);
       if (from === undefined) continue;
       const fromWatermark = state.phase1.isNew(acceptor);
-      sendTo(this.#ctx, acceptor, this.#prepareMessage(state.ballot, { from, fromWatermark, override: state.override }));
+      sendTo(
+        this.#ctx,
+        acceptor,
+        this.#prepareMessage(state.ballot, { from, fromWatermark, override: state.override }),
+      );
     }
   }
 
@@ -563,7 +651,8 @@ export class Leader {
       sendTo(this.#ctx, undefined, { kind: 'tell', log: this.log, watermark: state.watermark });
       state.told = state.watermark;
     }
-    if (state.finishing !== undefined && now - state.finishing.since >= 2 * options.timeoutMs) state.finishing = undefined;
+    if (state.finishing !== undefined && now - state.finishing.since >= 2 * options.timeoutMs)
+      state.finishing = undefined;
   }
 
   #resend(state: Leading, flight: Flight): void {
@@ -575,12 +664,17 @@ export class Leader {
   /** An acceptor's stream is new: whatever it was sent before may be lost. */
   onAcceptorUp(acceptor: number): void {
     const state = this.#state;
-    if (state.kind === 'asking') return sendTo(this.#ctx, acceptor, this.#prepareMessage(state.ballot, { ask: true, override: state.override }));
+    if (state.kind === 'asking')
+      return sendTo(this.#ctx, acceptor, this.#prepareMessage(state.ballot, { ask: true, override: state.override }));
     if (state.kind === 'preparing') return this.#resendPrepare(state);
     if (state.kind !== 'leading') return;
     // It must know that the log is led, and by whom: acceptors outside the quorum get the Prepare too.
     if ((state.promised & (1 << acceptor)) === 0)
-      sendTo(this.#ctx, acceptor, this.#prepareMessage(state.ballot, { from: state.next, to: state.next + 1, fromWatermark: false }));
+      sendTo(
+        this.#ctx,
+        acceptor,
+        this.#prepareMessage(state.ballot, { from: state.next, to: state.next + 1, fromWatermark: false }),
+      );
     for (const flight of state.flights) {
       if ((flight.voters & (1 << acceptor)) === 0) this.#sendAccept(state, acceptor, flight.first, flight.batch);
     }
@@ -640,7 +734,12 @@ export class Leader {
 
   #resendFound(state: Leading, flights: Flight[], found: Found): void {
     const { batch } = found;
-    assert(batch !== undefined, 'R10', () => `${this.log}: slots ${String(found.from)} to ${String(found.to - 1)} are below the watermark and a phase-1 quorum has no vote there`);
+    assert(
+      batch !== undefined,
+      'R10',
+      () =>
+        `${this.log}: slots ${String(found.from)} to ${String(found.to - 1)} are below the watermark and a phase-1 quorum has no vote there`,
+    );
     const { now, options } = this.#ctx;
     let first = found.from;
     for (const portion of portions(batch, options.batchValuesMax, options.batchBytesMax)) {
@@ -656,6 +755,7 @@ export class Leader {
     for (const flight of finishing.flights ?? []) {
       if (flight.first >= message.first && flightEnd(flight) <= end) flight.voters |= 1 << acceptor;
     }
-    if (finishing.flights?.every((flight) => this.#ctx.quorum.isPhase2(flight.voters)) === true) state.finishing = undefined;
+    if (finishing.flights?.every((flight) => this.#ctx.quorum.isPhase2(flight.voters)) === true)
+      state.finishing = undefined;
   }
 }

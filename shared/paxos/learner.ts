@@ -8,7 +8,7 @@ import { Batch } from '../base/batch.ts';
 import { RangeMap } from '../base/range-map.ts';
 import { formatBallot, sameBallot, type Ballot } from './ballot.ts';
 import type { Fetch, Fetched, Head, ToLearner, Votes } from './messages.ts';
-import type { QuorumSystem } from './quorum.ts';
+import { bitCount, type QuorumSystem } from './quorum.ts';
 import type { Machine, Moment, NoteEffect } from './step.ts';
 
 export interface LearnerOptions {
@@ -40,7 +40,13 @@ export type LearnerEvent =
   | { readonly kind: 'acceptor'; readonly from: number; readonly message: ToLearner }
   | { readonly kind: 'acceptor-down'; readonly acceptor: number }
   /** Another learner has these slots as chosen. */
-  | { readonly kind: 'chosen'; readonly log: string; readonly first: number; readonly batch: Batch; readonly ballot: Ballot }
+  | {
+      readonly kind: 'chosen';
+      readonly log: string;
+      readonly first: number;
+      readonly batch: Batch;
+      readonly ballot: Ballot;
+    }
   /** Another learner knows that all slots below are chosen, and has them. */
   | { readonly kind: 'known'; readonly log: string; readonly next: number }
   /** The store applied all slots below `next`, and what else waits to be applied is little enough. */
@@ -51,7 +57,13 @@ export type LearnerEvent =
 
 export type LearnerEffect =
   /** Apply: the slots continue those of the last `chosen` of this log. */
-  | { readonly kind: 'chosen'; readonly log: string; readonly first: number; readonly batch: Batch; readonly ballot: Ballot }
+  | {
+      readonly kind: 'chosen';
+      readonly log: string;
+      readonly first: number;
+      readonly batch: Batch;
+      readonly ballot: Ballot;
+    }
   | { readonly kind: 'fetch'; readonly to: number; readonly message: Fetch }
   /** The acceptors trimmed what is missing, or do not have it: copy from another learner, from this slot on. */
   | { readonly kind: 'catch-up'; readonly log: string; readonly from: number }
@@ -152,7 +164,9 @@ export class Learner implements Machine<LearnerEvent, LearnerEffect> {
         name,
         next: 0,
         applied: 0,
-        tallies: new RangeMap<readonly Tally[]>((tallies, from, to) => tallies.map((t) => ({ ...t, batch: t.batch?.slice(from, to) }))),
+        tallies: new RangeMap<readonly Tally[]>((tallies, from, to) =>
+          tallies.map((t) => ({ ...t, batch: t.batch?.slice(from, to) })),
+        ),
         bytes: 0,
         head: -1,
         floor: 0,
@@ -202,7 +216,11 @@ export class Learner implements Machine<LearnerEvent, LearnerEffect> {
       // A set of acceptors, so that a vote that comes twice counts once (R9).
       const next: Tally = { ballot: votes.ballot, voters: (mine?.voters ?? 0) | bit, batch: mine?.batch ?? batch };
       if (mine?.batch !== undefined && batch !== undefined)
-        assert(mine.batch.equals(batch), 'R9', () => `${log.name}: two values at ${formatBallot(votes.ballot)} in slots ${String(a)} to ${String(b - 1)}`);
+        assert(
+          mine.batch.equals(batch),
+          'R9',
+          () => `${log.name}: two values at ${formatBallot(votes.ballot)} in slots ${String(a)} to ${String(b - 1)}`,
+        );
       const merged = [...tallies.filter((t) => t !== mine), next];
       this.#assertOneChosen(log, merged, a, b);
       return merged;
@@ -234,7 +252,11 @@ export class Learner implements Machine<LearnerEvent, LearnerEffect> {
       const part = batch.slice(a - first, b - first);
       for (const tally of old ?? []) log.bytes -= tally.batch?.bytes.length ?? 0;
       const rival = (old ?? []).find((t) => this.#quorum.isPhase2(t.voters) && t.batch !== undefined);
-      assert(rival?.batch === undefined || rival.batch.equals(part), 'R9', () => `${name}: another learner has another value in slots ${String(a)} to ${String(b - 1)}`);
+      assert(
+        rival?.batch === undefined || rival.batch.equals(part),
+        'R9',
+        () => `${name}: another learner has another value in slots ${String(a)} to ${String(b - 1)}`,
+      );
       log.bytes += part.bytes.length;
       // Chosen stays chosen: it needs no more votes.
       return [{ ballot, voters: everybody, batch: part }];
@@ -250,7 +272,10 @@ export class Learner implements Machine<LearnerEvent, LearnerEffect> {
       const chosen = range.value.find((t) => t.batch !== undefined && this.#quorum.isPhase2(t.voters));
       if (chosen?.batch === undefined) break;
       this.#out.push({ kind: 'chosen', log: log.name, first: range.from, batch: chosen.batch, ballot: chosen.ballot });
-      this.#out.push({ kind: 'note', note: { kind: 'learned', log: log.name, first: range.from, count: chosen.batch.count, ballot: chosen.ballot } });
+      this.#out.push({
+        kind: 'note',
+        note: { kind: 'learned', log: log.name, first: range.from, count: chosen.batch.count, ballot: chosen.ballot },
+      });
       for (const tally of range.value) log.bytes -= tally.batch?.bytes.length ?? 0;
       log.next = range.to;
     }
@@ -283,7 +308,8 @@ export class Learner implements Machine<LearnerEvent, LearnerEffect> {
     }
     if (log.next > log.head) this.#behind.delete(log);
     // What lay beyond the window can be fetched now.
-    else if (log.tallies.size === 0 && log.applied === log.next) log.progressAt = Math.min(log.progressAt, this.#now - this.#options.gapMs);
+    else if (log.tallies.size === 0 && log.applied === log.next)
+      log.progressAt = Math.min(log.progressAt, this.#now - this.#options.gapMs);
   }
 
   // ── gaps ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -352,7 +378,27 @@ export class Learner implements Machine<LearnerEvent, LearnerEffect> {
 
   /** How far each log is learned, and how far it is known to reach. */
   *status(): IterableIterator<{ log: string; next: number; applied: number; head: number; floor: number }> {
-    for (const log of this.#logs.values()) yield { log: log.name, next: log.next, applied: log.applied, head: log.head, floor: log.floor };
+    for (const log of this.#logs.values())
+      yield { log: log.name, next: log.next, applied: log.applied, head: log.head, floor: log.floor };
+  }
+
+  /** One above the last slot that is known to be voted or chosen anywhere. */
+  seen(log: string): number {
+    return (this.#logs.get(log)?.head ?? -1) + 1;
+  }
+
+  /** What a log waits for: `slot 17 has votes of 1 acceptor at 3.1…, quorum is any 2 of 3`. Empty when it waits for nothing. */
+  waitsFor(name: string): string {
+    const log = this.#logs.get(name);
+    if (log === undefined || log.next > log.head) return '';
+    const slot = `slot ${String(log.next)}`;
+    if (log.next < log.floor) return `${slot} is below the floor ${String(log.floor)}: another learner must give it`;
+    const best = [...(log.tallies.rangeAt(log.next)?.value ?? [])].sort(
+      (a, b) => bitCount(b.voters) - bitCount(a.voters),
+    )[0];
+    if (best === undefined) return `${slot} has no vote that was heard here`;
+    if (this.#quorum.isPhase2(best.voters)) return `${slot} is chosen, and its value was not heard here`;
+    return `${slot} has votes of ${String(bitCount(best.voters))} at ballot ${formatBallot(best.ballot)}; quorum is ${this.#quorum.name}`;
   }
 
   lag(log: string): number {

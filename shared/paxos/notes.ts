@@ -17,7 +17,14 @@ export type Note =
       readonly count: number;
       readonly bytes: number;
     }
-  | { readonly kind: 'rejected'; readonly phase: Phase; readonly log: string; readonly reason: RejectReason; readonly ballot: Ballot; readonly promised: Ballot }
+  | {
+      readonly kind: 'rejected';
+      readonly phase: Phase;
+      readonly log: string;
+      readonly reason: RejectReason;
+      readonly ballot: Ballot;
+      readonly promised: Ballot;
+    }
   | { readonly kind: 'trimmed'; readonly log: string; readonly floor: number }
   // proposer
   | { readonly kind: 'promise-rtt'; readonly acceptor: number; readonly ms: number }
@@ -31,15 +38,51 @@ export type Note =
       readonly ballot: Ballot;
       readonly ms: number;
     }
-  | { readonly kind: 'batch'; readonly log: string; readonly first: number; readonly values: number; readonly bytes: number }
-  | { readonly kind: 'leader'; readonly log: string; readonly change: 'taken' | 'resigned' | 'lost'; readonly ballot: Ballot; readonly why: string }
-  | { readonly kind: 'campaign'; readonly log: string; readonly ballot: Ballot; readonly override: boolean; readonly why: string }
+  | {
+      readonly kind: 'batch';
+      readonly log: string;
+      readonly first: number;
+      readonly values: number;
+      readonly bytes: number;
+    }
+  | {
+      readonly kind: 'leader';
+      readonly log: string;
+      readonly change: 'taken' | 'resigned' | 'lost';
+      readonly ballot: Ballot;
+      readonly why: string;
+    }
+  | {
+      readonly kind: 'campaign';
+      readonly log: string;
+      readonly ballot: Ballot;
+      readonly override: boolean;
+      readonly why: string;
+    }
   | { readonly kind: 'no-op'; readonly log: string; readonly first: number; readonly count: number }
   | { readonly kind: 'reproposed'; readonly log: string; readonly first: number; readonly count: number }
-  | { readonly kind: 'proposal'; readonly protocol: Protocol; readonly outcome: 'chosen' | 'known' | 'refused' | 'timeout'; readonly ms: number; readonly count: number }
+  | {
+      readonly kind: 'proposal';
+      readonly protocol: Protocol;
+      readonly outcome: 'chosen' | 'known' | 'refused' | 'timeout';
+      readonly ms: number;
+      readonly count: number;
+    }
   | { readonly kind: 'forwarded'; readonly log: string; readonly to: number }
   | { readonly kind: 'peer'; readonly proposer: number; readonly change: 'up' | 'silent' | 'refused' }
   | { readonly kind: 'pause'; readonly ms: number }
   // learner
-  | { readonly kind: 'learned'; readonly log: string; readonly first: number; readonly count: number; readonly ballot: Ballot }
-  | { readonly kind: 'gap'; readonly log: string; readonly from: number; readonly to: number; readonly asked: 'acceptors' | 'learners' | 'finish' };
+  | {
+      readonly kind: 'learned';
+      readonly log: string;
+      readonly first: number;
+      readonly count: number;
+      readonly ballot: Ballot;
+    }
+  | {
+      readonly kind: 'gap';
+      readonly log: string;
+      readonly from: number;
+      readonly to: number;
+      readonly asked: 'acceptors' | 'learners' | 'finish';
+    };

@@ -42,6 +42,8 @@ export interface Forward {
   readonly kind: 'forward';
   /** Chosen by the sender, never used twice in one incarnation. */
   readonly id: number;
+  /** The sender's start. Its next start counts ids anew, and must not take an answer to this one for its own. */
+  readonly incarnation: string;
   readonly log: string;
   readonly entry: Uint8Array;
   /** A sending of this id came before: by the client, by a forwarding proposer, or by a leader (R12). */
@@ -53,6 +55,7 @@ export interface Forward {
 export interface Forwarded {
   readonly kind: 'forwarded';
   readonly id: number;
+  readonly incarnation: string;
   readonly answer: Answer;
 }
 

@@ -137,7 +137,11 @@ function merge(found: RangeMap<Vote>, first: number, vote: Vote, from: number, t
     const order = compareBallots(vote.ballot, old.ballot);
     if (order !== 0) return order > 0 ? cut : old;
     // One classic ballot has one value a slot: its owner sent two, or somebody lies. There is nothing safe to choose.
-    assert(vote.ballot.kind === CLASSIC && old.batch.equals(cut.batch), 'R8', () => `two values at one classic ballot in slots ${String(a)} to ${String(b - 1)}`);
+    assert(
+      vote.ballot.kind === CLASSIC && old.batch.equals(cut.batch),
+      'R8',
+      () => `two values at one classic ballot in slots ${String(a)} to ${String(b - 1)}`,
+    );
     return old;
   });
 }

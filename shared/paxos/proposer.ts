@@ -11,7 +11,16 @@ import { Election } from './election.ts';
 import { Leader } from './leader.ts';
 import type { FromAcceptor } from './messages.ts';
 import type { Answer, Finish, Forward, Forwarded, PeerMessage, Refused } from './peers.ts';
-import { backoffMs, note, PROPOSER_DEFAULTS, type Admission, type Context, type Proposal, type ProposerEffect, type ProposerOptions } from './proposing.ts';
+import {
+  backoffMs,
+  note,
+  PROPOSER_DEFAULTS,
+  type Admission,
+  type Context,
+  type Proposal,
+  type ProposerEffect,
+  type ProposerOptions,
+} from './proposing.ts';
 import type { QuorumSystem } from './quorum.ts';
 import { Round, type RoundResult } from './round.ts';
 import type { Machine, Moment } from './step.ts';
@@ -34,7 +43,12 @@ export type ProposerEvent =
   | { readonly kind: 'peer'; readonly from: number; readonly message: PeerMessage }
   /** The stream to a peer broke; `refused`: nobody listens there. */
   | { readonly kind: 'peer-down'; readonly peer: number; readonly refused: boolean }
-  | { readonly kind: 'sessions'; readonly log: string; readonly next: number; readonly admission: Admission | undefined }
+  | {
+      readonly kind: 'sessions';
+      readonly log: string;
+      readonly next: number;
+      readonly admission: Admission | undefined;
+    }
   /** The answer to `read-slot`; the entry is undefined when no learner could say. */
   | { readonly kind: 'slot'; readonly log: string; readonly slot: number; readonly entry: Uint8Array | undefined }
   | { readonly kind: 'finish'; readonly log: string; readonly from: number; readonly to: number }
@@ -85,8 +99,23 @@ export class Proposer implements Machine<ProposerEvent, ProposerEffect> {
   #drained = false;
   #tickAt: number | undefined;
 
-  constructor(self: Owner, quorum: QuorumSystem, proposers: readonly number[], noOp: Uint8Array, options: Partial<ProposerOptions> = {}) {
-    this.#ctx = { self, quorum, noOp, options: { ...PROPOSER_DEFAULTS, ...options }, now: 0, random: 0, lastRound: 0, out: [] };
+  constructor(
+    self: Owner,
+    quorum: QuorumSystem,
+    proposers: readonly number[],
+    noOp: Uint8Array,
+    options: Partial<ProposerOptions> = {},
+  ) {
+    this.#ctx = {
+      self,
+      quorum,
+      noOp,
+      options: { ...PROPOSER_DEFAULTS, ...options },
+      now: 0,
+      random: 0,
+      lastRound: 0,
+      out: [],
+    };
     this.#election = new Election(this.#ctx, proposers);
     this.#probeAt = -Infinity;
   }
@@ -153,9 +182,26 @@ export class Proposer implements Machine<ProposerEvent, ProposerEffect> {
     else this.#queue(proposal);
   }
 
-  #admit(token: number, log: string, entry: Uint8Array, retry: boolean, timeoutMs: number, via: Proposal['via']): Proposal {
+  #admit(
+    token: number,
+    log: string,
+    entry: Uint8Array,
+    retry: boolean,
+    timeoutMs: number,
+    via: Proposal['via'],
+  ): Proposal {
     const { now } = this.#ctx;
-    const proposal: Proposal = { token, log, entry, retry, sent: false, done: false, since: now, deadline: now + timeoutMs, via };
+    const proposal: Proposal = {
+      token,
+      log,
+      entry,
+      retry,
+      sent: false,
+      done: false,
+      since: now,
+      deadline: now + timeoutMs,
+      via,
+    };
     this.#pending.set(token, proposal);
     return proposal;
   }
@@ -213,7 +259,8 @@ export class Proposer implements Machine<ProposerEvent, ProposerEffect> {
       proposal.done = true;
       this.#pending.delete(effect.token);
       if (proposal.via === undefined) continue;
-      const message: Forwarded = { kind: 'forwarded', id: proposal.via.id, answer: effect.answer };
+      const { id, incarnation } = proposal.via;
+      const message: Forwarded = { kind: 'forwarded', id, incarnation, answer: effect.answer };
       effects[i] = { kind: 'to-peer', to: proposal.via.peer, message };
     }
     return effects;
@@ -250,11 +297,13 @@ export class Proposer implements Machine<ProposerEvent, ProposerEffect> {
   /** Gives a proposal to the leader, once: what came from a peer already is refused with the leader's name instead. */
   #forward(proposal: Proposal, to: number): void {
     const ctx = this.#ctx;
-    if (proposal.via !== undefined) return this.#refuse(proposal, 'UNAVAILABLE', `proposer ${String(to)} leads log "${proposal.log}"`, to);
+    if (proposal.via !== undefined)
+      return this.#refuse(proposal, 'UNAVAILABLE', `proposer ${String(to)} leads log "${proposal.log}"`, to);
     const id = this.#forwardId++;
     const message: Forward = {
       kind: 'forward',
       id,
+      incarnation: ctx.self.incarnation,
       log: proposal.log,
       entry: proposal.entry,
       retry: proposal.retry,
@@ -266,10 +315,18 @@ export class Proposer implements Machine<ProposerEvent, ProposerEffect> {
   }
 
   #onForward(from: number, message: Forward): void {
-    const proposal = this.#admit(this.#internalToken--, message.log, message.entry, message.retry, message.timeoutMs, { peer: from, id: message.id });
+    const proposal = this.#admit(this.#internalToken--, message.log, message.entry, message.retry, message.timeoutMs, {
+      peer: from,
+      id: message.id,
+      incarnation: message.incarnation,
+    });
     if (this.#draining) return this.#refuse(proposal, 'UNAVAILABLE', 'this proposer is shutting down');
     if (this.#pending.size > this.#ctx.options.inFlightMax)
-      return this.#refuse(proposal, 'RESOURCE_EXHAUSTED', `the leader holds ${String(this.#ctx.options.inFlightMax)} proposals (proposals.in-flight.max)`);
+      return this.#refuse(
+        proposal,
+        'RESOURCE_EXHAUSTED',
+        `the leader holds ${String(this.#ctx.options.inFlightMax)} proposals (proposals.in-flight.max)`,
+      );
     // Who forwards does not lead, whatever was believed of it.
     const leader = this.#leader(message.log);
     if (leader.hint === from) leader.hint = undefined;
@@ -277,6 +334,8 @@ export class Proposer implements Machine<ProposerEvent, ProposerEffect> {
   }
 
   #onForwarded(message: Forwarded): void {
+    // An answer to an earlier start of this proposer: its ids were the same, its proposals were not.
+    if (message.incarnation !== this.#ctx.self.incarnation) return;
     const outgoing = this.#forwarded.get(message.id);
     // An answer to a sending that was given up: a later sending of the same id has, or gets, the answer that counts (R12).
     if (outgoing === undefined) return;
@@ -288,7 +347,10 @@ export class Proposer implements Machine<ProposerEvent, ProposerEffect> {
       if (answer.outcome === 'unknown') this.#markSent(proposal);
       const leader = this.#leader(proposal.log);
       leader.hint = answer.leader === outgoing.peer ? undefined : answer.leader;
-      leader.notBefore = Math.max(leader.notBefore, this.#ctx.now + backoffMs(this.#ctx, answer.leader === undefined ? 2 : 0));
+      leader.notBefore = Math.max(
+        leader.notBefore,
+        this.#ctx.now + backoffMs(this.#ctx, answer.leader === undefined ? 2 : 0),
+      );
       this.#queue(proposal);
       return;
     }
@@ -318,7 +380,11 @@ export class Proposer implements Machine<ProposerEvent, ProposerEffect> {
 
   #onAcceptor(from: number, message: FromAcceptor): void {
     const leader = this.#leaders.get(message.log);
-    const rounds = [this.#decrees.get(message.log)?.round, this.#finishing.get(message.log), this.#probe?.log === message.log ? this.#probe : undefined];
+    const rounds = [
+      this.#decrees.get(message.log)?.round,
+      this.#finishing.get(message.log),
+      this.#probe?.log === message.log ? this.#probe : undefined,
+    ];
     for (const target of [leader, ...rounds]) {
       if (target === undefined) continue;
       switch (message.kind) {
@@ -378,13 +444,21 @@ export class Proposer implements Machine<ProposerEvent, ProposerEffect> {
     for (const [log, round] of this.#finishing) {
       if (round.result === undefined) continue;
       this.#finishing.delete(log);
-      if (round.result.kind === 'led') this.#ctx.out.push({ kind: 'to-peer', to: round.result.leader, message: finishOf(round) });
+      if (round.result.kind === 'led')
+        this.#ctx.out.push({ kind: 'to-peer', to: round.result.leader, message: finishOf(round) });
     }
     const probe = this.#probe;
     if (probe?.result !== undefined) {
       this.#probe = undefined;
       if (probe.result.kind === 'chosen') this.#probeNext = probe.result.from + probe.result.batch.count;
-      if (probe.result.kind === 'chosen') note(this.#ctx, { kind: 'proposal', protocol: 'probe', outcome: 'chosen', ms: this.#ctx.now - probe.since, count: 1 });
+      if (probe.result.kind === 'chosen')
+        note(this.#ctx, {
+          kind: 'proposal',
+          protocol: 'probe',
+          outcome: 'chosen',
+          ms: this.#ctx.now - probe.since,
+          count: 1,
+        });
     }
   }
 
@@ -439,7 +513,12 @@ export class Proposer implements Machine<ProposerEvent, ProposerEffect> {
     this.#awaitingSlot.delete(log);
     for (const proposal of waiting) {
       if (entry !== undefined) this.#answerDecree(proposal, entry, undefined);
-      else this.#refuse(proposal, 'UNAVAILABLE', `slot 0 of log "${log}" is chosen, and no learner could be reached that has its value; try again`);
+      else
+        this.#refuse(
+          proposal,
+          'UNAVAILABLE',
+          `slot 0 of log "${log}" is chosen, and no learner could be reached that has its value; try again`,
+        );
     }
   }
 
@@ -469,9 +548,18 @@ export class Proposer implements Machine<ProposerEvent, ProposerEffect> {
       this.#ctx.out.push({ kind: 'to-peer', to: other, message: finish });
       return;
     }
-    if (this.#finishing.has(finish.log) || this.#decrees.has(finish.log) || this.#finishing.size >= FINISH_ROUNDS || finish.log === this.#probe?.log) return;
+    if (
+      this.#finishing.has(finish.log) ||
+      this.#decrees.has(finish.log) ||
+      this.#finishing.size >= FINISH_ROUNDS ||
+      finish.log === this.#probe?.log
+    )
+      return;
     const to = Math.min(finish.to, finish.from + FINISH_SLOTS);
-    this.#finishing.set(finish.log, new Round(this.#ctx, finish.log, { kind: 'finish', from: finish.from, to }, finish.from));
+    this.#finishing.set(
+      finish.log,
+      new Round(this.#ctx, finish.log, { kind: 'finish', from: finish.from, to }, finish.from),
+    );
   }
 
   // ── peers ────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -487,7 +575,8 @@ export class Proposer implements Machine<ProposerEvent, ProposerEffect> {
       case 'take-over': {
         const leader = this.#leader(message.log);
         leader.hint = undefined;
-        if (!this.#draining && leader.state === 'idle') this.#campaign(leader, `handed over by proposer ${String(from)}`);
+        if (!this.#draining && leader.state === 'idle')
+          this.#campaign(leader, `handed over by proposer ${String(from)}`);
         return;
       }
       case 'forward':
@@ -529,13 +618,15 @@ export class Proposer implements Machine<ProposerEvent, ProposerEffect> {
     if (!this.#election.isAlive(event.to)) return refuse(`proposer ${String(event.to)} is not known to be alive`);
     const done = { kind: 'chosen', slot: 0, ballot: leader.ballot, entry: undefined, leader: event.to } as const;
     if (leader.isLeading) {
-      if (event.to === this.#ctx.self.proposer) return void this.#ctx.out.push({ kind: 'answer', token: event.token, answer: done });
+      if (event.to === this.#ctx.self.proposer)
+        return void this.#ctx.out.push({ kind: 'answer', token: event.token, answer: done });
       leader.startResigning();
       this.#moves.set(event.log, { token: event.token, to: event.to });
       return this.#touch(leader);
     }
     const other = this.#election.ledBy(event.log) ?? leader.hint;
-    if (other !== undefined && this.#election.isAlive(other)) return refuse(`log "${event.log}" is led by proposer ${String(other)}; ask it`, other);
+    if (other !== undefined && this.#election.isAlive(other))
+      return refuse(`log "${event.log}" is led by proposer ${String(other)}; ask it`, other);
     if (event.to === this.#ctx.self.proposer) this.#campaign(leader, 'an operator moved the log here');
     else this.#ctx.out.push({ kind: 'to-peer', to: event.to, message: { kind: 'take-over', log: event.log } });
     this.#ctx.out.push({ kind: 'answer', token: event.token, answer: done });
@@ -561,7 +652,11 @@ export class Proposer implements Machine<ProposerEvent, ProposerEffect> {
     leader.hint = to;
     if (to !== undefined) this.#ctx.out.push({ kind: 'to-peer', to, message: { kind: 'take-over', log: leader.log } });
     if (move?.token !== undefined)
-      this.#ctx.out.push({ kind: 'answer', token: move.token, answer: { kind: 'chosen', slot: 0, ballot, entry: undefined, leader: move.to } });
+      this.#ctx.out.push({
+        kind: 'answer',
+        token: move.token,
+        answer: { kind: 'chosen', slot: 0, ballot, entry: undefined, leader: move.to },
+      });
     this.#touch(leader);
   }
 
@@ -576,7 +671,12 @@ export class Proposer implements Machine<ProposerEvent, ProposerEffect> {
     }
     this.#touched.clear();
     this.#election.announce();
-    if (this.#draining && !this.#drained && this.#pending.size === 0 && ![...this.#active].some((leader) => leader.isLeading)) {
+    if (
+      this.#draining &&
+      !this.#drained &&
+      this.#pending.size === 0 &&
+      ![...this.#active].some((leader) => leader.isLeading)
+    ) {
       this.#drained = true;
       this.#ctx.out.push({ kind: 'drained' });
     }
@@ -627,16 +727,21 @@ export class Proposer implements Machine<ProposerEvent, ProposerEffect> {
       });
       note(this.#ctx, { kind: 'proposal', protocol: 'multi', outcome: 'timeout', ms: waited, count: 1 });
     }
-    for (const [log, decree] of this.#decrees) if (decree.waiting.every((proposal) => proposal.deadline <= now)) this.#decrees.delete(log);
-    for (const [log, round] of this.#finishing) if (now - round.since > 10 * this.#ctx.options.timeoutMs) this.#finishing.delete(log);
+    for (const [log, decree] of this.#decrees)
+      if (decree.waiting.every((proposal) => proposal.deadline <= now)) this.#decrees.delete(log);
+    for (const [log, round] of this.#finishing)
+      if (now - round.since > 10 * this.#ctx.options.timeoutMs) this.#finishing.delete(log);
   }
 
   #whyLate(proposal: Proposal): string {
     const leader = this.#leaders.get(proposal.log);
-    if (this.#decrees.has(proposal.log)) return 'no quorum of acceptors answered, or other proposers kept asking with higher ballots';
+    if (this.#decrees.has(proposal.log))
+      return 'no quorum of acceptors answered, or other proposers kept asking with higher ballots';
     switch (leader?.state) {
       case 'leading':
-        return proposal.sent ? 'no quorum of acceptors voted for it' : 'this proposer leads, but had no room or no learner to load sessions from';
+        return proposal.sent
+          ? 'no quorum of acceptors voted for it'
+          : 'this proposer leads, but had no room or no learner to load sessions from';
       case 'asking':
       case 'preparing':
         return 'no quorum of acceptors answered';
@@ -651,14 +756,25 @@ export class Proposer implements Machine<ProposerEvent, ProposerEffect> {
     if (this.#probe !== undefined) {
       this.#probe.onTick();
       if (now - this.#probe.since > options.probeMs / 2) {
-        note(this.#ctx, { kind: 'proposal', protocol: 'probe', outcome: 'timeout', ms: now - this.#probe.since, count: 1 });
+        note(this.#ctx, {
+          kind: 'proposal',
+          protocol: 'probe',
+          outcome: 'timeout',
+          ms: now - this.#probe.since,
+          count: 1,
+        });
         this.#probe = undefined;
       }
       return;
     }
     if (now < this.#probeAt || this.#draining) return;
     this.#probeAt = now + options.probeMs;
-    this.#probe = new Round(this.#ctx, `${RESERVED_LOG_PREFIX}probe.${String(self.proposer)}`, { kind: 'probe' }, this.#probeNext);
+    this.#probe = new Round(
+      this.#ctx,
+      `${RESERVED_LOG_PREFIX}probe.${String(self.proposer)}`,
+      { kind: 'probe' },
+      this.#probeNext,
+    );
   }
 
   // ── for people ───────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -715,5 +831,7 @@ export interface ProposerLogStatus {
 
 function finishOf(round: Round): Finish {
   const { task } = round;
-  return task.kind === 'finish' ? { kind: 'finish', log: round.log, from: task.from, to: task.to } : { kind: 'finish', log: round.log, from: 0, to: 1 };
+  return task.kind === 'finish'
+    ? { kind: 'finish', log: round.log, from: task.from, to: task.to }
+    : { kind: 'finish', log: round.log, from: 0, to: 1 };
 }

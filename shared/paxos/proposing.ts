@@ -75,7 +75,7 @@ export interface Proposal {
   readonly since: number;
   readonly deadline: number;
   /** The peer that forwarded it, with its own number for it; undefined for a client's. */
-  readonly via: { readonly peer: number; readonly id: number } | undefined;
+  readonly via: { readonly peer: number; readonly id: number; readonly incarnation: string } | undefined;
 }
 
 export type ProposerEffect =

@@ -35,7 +35,10 @@ export function bySize(size: number, phase1: number, phase2: number): QuorumSyst
     );
   return {
     size,
-    name: phase1 === phase2 ? `majority: any ${String(phase1)} of ${String(size)}` : `${String(phase1)}/${String(phase2)} of ${String(size)}`,
+    name:
+      phase1 === phase2
+        ? `majority: any ${String(phase1)} of ${String(size)}`
+        : `${String(phase1)}/${String(phase2)} of ${String(size)}`,
     isPhase1: (members) => bitCount(members) >= phase1,
     isPhase2: (members) => bitCount(members) >= phase2,
   };

@@ -132,6 +132,11 @@ export class RosterKeeper implements Machine<RosterEvent, RosterEffect> {
     return this.#speaking ? { kind: 'speaking' } : { kind: 'waiting', why: this.#waitsFor() };
   }
 
+  /** This start of the acceptor, as it introduces itself. To be asked only after `started`. */
+  get present(): Introduction {
+    return this.#introduction(this.#position);
+  }
+
   step(event: RosterEvent, moment: Moment): RosterEffect[] {
     if (this.#refused !== undefined) return [];
     const out: RosterEffect[] = [];

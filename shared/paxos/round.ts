@@ -21,7 +21,13 @@ export type Task =
   | { readonly kind: 'finish'; readonly from: number; readonly to: number };
 
 export type RoundResult =
-  | { readonly kind: 'chosen'; readonly from: number; readonly batch: Batch; readonly ballot: Ballot; readonly tries: number }
+  | {
+      readonly kind: 'chosen';
+      readonly from: number;
+      readonly batch: Batch;
+      readonly ballot: Ballot;
+      readonly tries: number;
+    }
   /** The slots are below a trim floor: chosen long ago, and known to learners. */
   | { readonly kind: 'trimmed'; readonly floor: number }
   /** A leader has the log. */
@@ -30,8 +36,23 @@ export type RoundResult =
 
 type Phase =
   | { readonly kind: 'waiting'; readonly until: number }
-  | { readonly kind: 'preparing'; readonly ballot: Ballot; readonly phase1: Phase1; readonly since: number; sentAt: number; no: number; full: number }
-  | { readonly kind: 'accepting'; readonly ballot: Ballot; readonly flights: Flight[]; readonly since: number; no: number; full: number };
+  | {
+      readonly kind: 'preparing';
+      readonly ballot: Ballot;
+      readonly phase1: Phase1;
+      readonly since: number;
+      sentAt: number;
+      no: number;
+      full: number;
+    }
+  | {
+      readonly kind: 'accepting';
+      readonly ballot: Ballot;
+      readonly flights: Flight[];
+      readonly since: number;
+      no: number;
+      full: number;
+    };
 
 export class Round {
   readonly log: string;
@@ -113,11 +134,20 @@ export class Round {
   /** Phase 1 is done: find the value of every slot, then ask for votes. */
   #pick(phase1: Phase1, ballot: Ballot, since: number): void {
     const ctx = this.#ctx;
-    note(ctx, { kind: 'quorum', phase: 'prepare', protocol: this.#protocol, outcome: 'reached', log: this.log, ballot, ms: ctx.now - since });
+    note(ctx, {
+      kind: 'quorum',
+      phase: 'prepare',
+      protocol: this.#protocol,
+      outcome: 'reached',
+      log: this.log,
+      ballot,
+      ms: ctx.now - since,
+    });
     this.#watermark = Math.max(this.#watermark, phase1.watermark);
     if (this.task.kind === 'probe' && phase1.watermark > this.#from) return this.#moveTo(phase1.watermark);
     if (this.#from < phase1.floor) {
-      if (this.#to <= phase1.floor || this.task.kind !== 'finish') return this.#end({ kind: 'trimmed', floor: phase1.floor });
+      if (this.#to <= phase1.floor || this.task.kind !== 'finish')
+        return this.#end({ kind: 'trimmed', floor: phase1.floor });
       this.#from = phase1.floor;
     }
     const flights: Flight[] = [];
@@ -130,7 +160,8 @@ export class Round {
         first += portion.count;
       }
     }
-    if (flights.length === 0) return this.#end({ kind: 'chosen', from: this.#from, batch: Batch.of([]), ballot, tries: this.#tries });
+    if (flights.length === 0)
+      return this.#end({ kind: 'chosen', from: this.#from, batch: Batch.of([]), ballot, tries: this.#tries });
     this.#phase = { kind: 'accepting', ballot, flights, since: ctx.now, no: 0, full: 0 };
     this.sent = true;
     for (const flight of flights) this.#accept(undefined, flight);
@@ -138,7 +169,11 @@ export class Round {
 
   /** The value of slots that phase 1 found free: a no-op below a voted slot, our own where nothing is above, else none. */
   #fill(from: number, to: number, phase1: Phase1): Batch | undefined {
-    assert(from >= phase1.watermark, 'R10', () => `${this.log}: slot ${String(from)} is below the watermark and a phase-1 quorum has no vote there`);
+    assert(
+      from >= phase1.watermark,
+      'R10',
+      () => `${this.log}: slot ${String(from)} is below the watermark and a phase-1 quorum has no vote there`,
+    );
     const below = Math.min(to, phase1.highest + 1) - from;
     if (below > 0) {
       note(this.#ctx, { kind: 'no-op', log: this.log, first: from, count: below });
@@ -155,7 +190,14 @@ export class Round {
   }
 
   #accept(to: number | undefined, flight: Flight): void {
-    sendTo(this.#ctx, to, { kind: 'accept', log: this.log, ballot: flight.ballot, first: flight.first, batch: flight.batch, watermark: this.#watermark });
+    sendTo(this.#ctx, to, {
+      kind: 'accept',
+      log: this.log,
+      ballot: flight.ballot,
+      first: flight.first,
+      batch: flight.batch,
+      watermark: this.#watermark,
+    });
   }
 
   onAccepted(acceptor: number, message: Accepted): void {
@@ -164,15 +206,25 @@ export class Round {
     const end = message.first + message.count;
     for (const flight of phase.flights) {
       if (flight.first < message.first || flightEnd(flight) > end) continue;
-      if ((flight.voters & (1 << acceptor)) === 0) note(this.#ctx, { kind: 'accept-rtt', acceptor, ms: this.#ctx.now - flight.sentAt });
+      if ((flight.voters & (1 << acceptor)) === 0)
+        note(this.#ctx, { kind: 'accept-rtt', acceptor, ms: this.#ctx.now - flight.sentAt });
       flight.voters |= 1 << acceptor;
     }
-    if (phase.flights.every((flight) => this.#ctx.quorum.isPhase2(flight.voters))) this.#chosen(phase.ballot, phase.flights, phase.since);
+    if (phase.flights.every((flight) => this.#ctx.quorum.isPhase2(flight.voters)))
+      this.#chosen(phase.ballot, phase.flights, phase.since);
   }
 
   #chosen(ballot: Ballot, flights: readonly Flight[], since: number): void {
     const ctx = this.#ctx;
-    note(ctx, { kind: 'quorum', phase: 'accept', protocol: this.#protocol, outcome: 'reached', log: this.log, ballot, ms: ctx.now - since });
+    note(ctx, {
+      kind: 'quorum',
+      phase: 'accept',
+      protocol: this.#protocol,
+      outcome: 'reached',
+      log: this.log,
+      ballot,
+      ms: ctx.now - since,
+    });
     const last = flights[flights.length - 1];
     const end = last === undefined ? this.#from : flightEnd(last);
     // Only a round that joins the chosen prefix knows a new one.
@@ -180,7 +232,13 @@ export class Round {
       this.#watermark = end;
       sendTo(ctx, undefined, { kind: 'tell', log: this.log, watermark: end });
     }
-    this.#end({ kind: 'chosen', from: this.#from, batch: Batch.concat(flights.map((f) => f.batch)), ballot, tries: this.#tries });
+    this.#end({
+      kind: 'chosen',
+      from: this.#from,
+      batch: Batch.concat(flights.map((f) => f.batch)),
+      ballot,
+      tries: this.#tries,
+    });
   }
 
   onRejected(acceptor: number, message: Rejected): void {
@@ -195,7 +253,11 @@ export class Round {
         if (this.task.kind === 'probe') return this.#moveTo(Math.max(message.watermark, message.floor, this.#from + 1));
         return this.#end({ kind: 'trimmed', floor: message.floor });
       case 'conflict':
-        return assert(false, 'R2', () => `${this.log}: acceptor ${String(acceptor)} has another value at this round's ballot`);
+        return assert(
+          false,
+          'R2',
+          () => `${this.log}: acceptor ${String(acceptor)} has another value at this round's ballot`,
+        );
       case 'logs':
       case 'space':
       case 'round':

@@ -46,7 +46,8 @@ export class VoteIndex {
   /** Forgets pieces that hold only slots below the floor. */
   dropBelow(floor: number): void {
     // The pieces are in the order of the journal, not of the slots: any of them may be below.
-    if (this.#pieces.some((piece) => piece.to <= floor)) this.#pieces = this.#pieces.filter((piece) => piece.to > floor);
+    if (this.#pieces.some((piece) => piece.to <= floor))
+      this.#pieces = this.#pieces.filter((piece) => piece.to > floor);
   }
 
   /** The oldest journal position that is still needed, undefined when none is. */

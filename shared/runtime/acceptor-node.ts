@@ -121,18 +121,29 @@ export class AcceptorNode {
 
   /** Reads old votes back; where two records hold a slot, the later one is the vote. */
   async #load(effect: AcceptorEffect & { kind: 'load' }): Promise<void> {
-    const votes = new RangeMap<{ ballot: Ballot; batch: Batch }>((vote, a, b) => ({ ballot: vote.ballot, batch: vote.batch.slice(a, b) }));
+    const votes = new RangeMap<{ ballot: Ballot; batch: Batch }>((vote, a, b) => ({
+      ballot: vote.ballot,
+      batch: vote.batch.slice(a, b),
+    }));
     for (const piece of effect.pieces) {
       await this.#journal.read(piece.first, piece.last, (_position, entry) => {
         const record = this.#ports.decode(entry);
         if (record.kind !== 'vote' || record.log !== effect.log) return true;
         const from = Math.max(record.first, effect.from);
         const to = Math.min(record.first + record.batch.count, effect.to);
-        if (from < to) votes.set(from, to, { ballot: record.ballot, batch: record.batch.slice(from - record.first, to - record.first) });
+        if (from < to)
+          votes.set(from, to, {
+            ballot: record.ballot,
+            batch: record.batch.slice(from - record.first, to - record.first),
+          });
         return true;
       });
     }
-    const found: VoteRange[] = [...votes].map((range) => ({ first: range.from, ballot: range.value.ballot, batch: range.value.batch }));
+    const found: VoteRange[] = [...votes].map((range) => ({
+      first: range.from,
+      ballot: range.value.ballot,
+      batch: range.value.batch,
+    }));
     this.#inbox.post({ kind: 'loaded', id: effect.id, votes: found });
   }
 }
@@ -155,5 +166,11 @@ export async function replay(
       return false;
     }
   });
-  if (failure !== undefined) throw new SynodError('DATA_LOSS', `the journal holds a record that cannot be read: ${String(failure)}`, 'none', failure);
+  if (failure !== undefined)
+    throw new SynodError(
+      'DATA_LOSS',
+      `the journal holds a record that cannot be read: ${String(failure)}`,
+      'none',
+      failure,
+    );
 }

@@ -25,7 +25,12 @@ export class Inbox<Event, Effect> {
   #isStopped = false;
 
   /** `perform` does one effect; `endTurn` is called when the inbox is empty, and may post no events but by `handleNow`. */
-  constructor(machine: Machine<Event, Effect>, ports: InboxPorts, perform: (effect: Effect) => void, endTurn: () => void) {
+  constructor(
+    machine: Machine<Event, Effect>,
+    ports: InboxPorts,
+    perform: (effect: Effect) => void,
+    endTurn: () => void,
+  ) {
     this.#machine = machine;
     this.#ports = ports;
     this.#perform = perform;

@@ -66,7 +66,16 @@ function writePeerMessage(m: PeerMessage): wire.PeerMessage {
     case 'forward':
       return { message: { $case: 'forward', value: writeForward(m) } };
     case 'forwarded':
-      return { message: { $case: 'forwarded', value: { id: m.id, incarnation: bytesOf(m.incarnation, INCARNATION_BYTES, 'forwarded.incarnation'), answer: writeAnswer(m.answer) } } };
+      return {
+        message: {
+          $case: 'forwarded',
+          value: {
+            id: m.id,
+            incarnation: bytesOf(m.incarnation, INCARNATION_BYTES, 'forwarded.incarnation'),
+            answer: writeAnswer(m.answer),
+          },
+        },
+      };
     case 'finish':
       return { message: { $case: 'finish', value: writeFinish(m) } };
     default:
@@ -94,7 +103,12 @@ function readPeerMessage(frame: wire.PeerMessage): PeerMessage {
     case 'forward':
       return readForward(m.value);
     case 'forwarded':
-      return { kind: 'forwarded', id: whole(m.value.id, 'forwarded.id'), incarnation: hexOf(m.value.incarnation, INCARNATION_BYTES, 'forwarded.incarnation'), answer: readAnswer(m.value.answer) };
+      return {
+        kind: 'forwarded',
+        id: whole(m.value.id, 'forwarded.id'),
+        incarnation: hexOf(m.value.incarnation, INCARNATION_BYTES, 'forwarded.incarnation'),
+        answer: readAnswer(m.value.answer),
+      };
     case 'finish':
       return readFinish(m.value);
     default:
@@ -133,7 +147,8 @@ function readLedLog(led: wire.LedLog): LedLog {
 
 function writeForward(m: Forward): wire.Forward {
   const { id, log, entry, retry } = m;
-  return { id, log, entry, retry, timeoutMs: Math.min(0xffffffff, Math.max(0, Math.floor(m.timeoutMs))) };
+  const incarnation = bytesOf(m.incarnation, INCARNATION_BYTES, 'forward.incarnation');
+  return { id, incarnation, log, entry, retry, timeoutMs: Math.min(0xffffffff, Math.max(0, Math.floor(m.timeoutMs))) };
 }
 
 function readForward(m: wire.Forward): Forward {

@@ -1,0 +1,66 @@
+/** The leader's copy of a log's session table (R12), as the heart asks for it. The simulator runs this very file. */
+import { decodeEntry } from '../../shared/machine/entry.ts';
+import type { SessionRefusal, Sessions } from '../../shared/machine/sessions.ts';
+import type { Refused } from '../../shared/paxos/peers.ts';
+import type { Admission, Verdict } from '../../shared/paxos/proposing.ts';
+
+const NEW: Verdict = { kind: 'new' };
+
+export function createAdmission(sessions: Sessions): Admission {
+  return {
+    check(bytes) {
+      const entry = decodeEntry(bytes);
+      if (entry.kind === 'open-session') {
+        const open = sessions.sessionOf(entry.client);
+        return open === undefined ? NEW : { kind: 'known', slot: open };
+      }
+      if (entry.kind !== 'command') return NEW;
+      const known = sessions.lookup(entry.client, entry.session, entry.sequence, entry.acknowledged);
+      if (known.kind === 'refused')
+        return { kind: 'refused', refused: refusalOf(known.reason, entry.session, entry.sequence) };
+      return known;
+    },
+    feed(slot, bytes) {
+      // A table that stands above the slot has applied it already.
+      if (slot >= sessions.next) sessions.apply(slot, decodeEntry(bytes));
+    },
+  };
+}
+
+/** What a client is told; `none` becomes `unknown` where the proposal was sent before (the proposer knows). */
+export function refusalOf(reason: SessionRefusal, session: number, sequence: number): Refused {
+  const refused = (code: Refused['code'], message: string, outcome: Refused['outcome']): Refused => ({
+    kind: 'refused',
+    code,
+    message,
+    outcome,
+    leader: undefined,
+  });
+  const number = `sequence number ${String(sequence)} of session ${String(session)}`;
+  switch (reason) {
+    case 'session-unknown':
+      return refused(
+        'FAILED_PRECONDITION',
+        `no session ${String(session)} of this client is open in the log; open one first`,
+        'none',
+      );
+    case 'session-expired':
+      return refused(
+        'FAILED_PRECONDITION',
+        `session ${String(session)} has expired, so nobody knows any more whether ${number} took effect; open a new one`,
+        'unknown',
+      );
+    case 'below-window':
+      return refused(
+        'OUT_OF_RANGE',
+        `${number} is at or below what the client acknowledged, so its answer is no longer kept`,
+        'unknown',
+      );
+    case 'above-window':
+      return refused(
+        'OUT_OF_RANGE',
+        `${number} is more than 1024 above what the client acknowledged (the session's window); acknowledge answers first`,
+        'none',
+      );
+  }
+}
