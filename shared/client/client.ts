@@ -1,0 +1,276 @@
+/**
+ * Synod for programs. A client proposes to any proposer, reads from any learner, and does what exactly-once takes: one id per
+ * process, one session per log, and the same number for every sending of a proposal (R12).
+ *
+ *   const synod = connect({ proposers: ['127.0.0.1:7201', '127.0.0.1:7202'], learners: ['127.0.0.1:7301'] });
+ *   const { slot } = await synod.propose('orders', Buffer.from('hello'));
+ *   for await (const entry of synod.subscribe('orders')) console.log(entry.slot, entry.value);
+ */
+import { SynodError } from '../base/errors.ts';
+import { newId, realRandom } from '../platform/clock.ts';
+import { readClientLog, readPayload } from '../wire/codec/client.ts';
+import { readBallot } from '../wire/codec/fields.ts';
+import { writeHeader } from '../wire/codec/header.ts';
+import type { Ballot as WireBallot, Header } from '../wire/gen/synod/v1/common.ts';
+import { LearnerServiceService } from '../wire/gen/synod/v1/learner_service.ts';
+import { Protocol } from '../wire/gen/synod/v1/proposer.ts';
+import { ProposerServiceService } from '../wire/gen/synod/v1/proposer_service.ts';
+import type { ProposeResponse } from '../wire/gen/synod/v1/proposer_service.ts';
+import { readEntry } from './entries.ts';
+import { ClientError } from './errors.ts';
+import { ProposeStream } from './propose-stream.ts';
+import { withRetries } from './retry.ts';
+import type { Attempt, RetryOptions } from './retry.ts';
+import { Routes } from './routes.ts';
+import { Session } from './session.ts';
+import { subscription } from './subscription.ts';
+import type {
+  Ballot,
+  CallOptions,
+  ClientOptions,
+  Decided,
+  Entry,
+  Page,
+  Proposed,
+  ProposeStreamOptions,
+  ReadOptions,
+  SubscribeOptions,
+} from './types.ts';
+
+/** Makes a client; nothing is sent before its first call. Throws INVALID_ARGUMENT for an address that is none. */
+export function connect(options: ClientOptions): SynodClient {
+  return new SynodClient(options);
+}
+
+export class SynodClient {
+  /** 16 random bytes: who proposes, for as long as this client lives. */
+  readonly #client = Buffer.from(newId(), 'hex');
+  readonly #header: Header;
+  readonly #options: Required<Omit<ClientOptions, 'cluster'>>;
+  readonly #proposers: Routes;
+  readonly #learners: Routes;
+  readonly #sessions = new Map<string, Promise<Session>>();
+  readonly #streams = new Set<ProposeStream>();
+
+  constructor(options: ClientOptions) {
+    this.#options = {
+      proposers: options.proposers ?? [],
+      learners: options.learners ?? [],
+      timeoutMs: options.timeoutMs ?? 5_000,
+      attemptMs: options.attemptMs ?? 2_000,
+      failFast: options.failFast ?? false,
+      waitingMax: options.waitingMax ?? 10_000,
+    };
+    this.#header = clientHeader(options.cluster);
+    this.#proposers = new Routes('proposer', this.#options.proposers, realRandom.next());
+    this.#learners = new Routes('learner', this.#options.learners, realRandom.next());
+  }
+
+  /**
+   * Has a value chosen in the next slot of a log, which is made by its first proposal. Takes effect once, however often it had to
+   * be sent. Rejects with a ClientError: with outcome none it had no effect, with unknown it may have.
+   */
+  async propose(log: string, value: Uint8Array, options: CallOptions = {}): Promise<Proposed> {
+    check(log, value);
+    const began = performance.now();
+    const timeoutMs = options.timeoutMs ?? this.#options.timeoutMs;
+    const leftMs = (): number => Math.max(1, timeoutMs - (performance.now() - began));
+    for (let reopened = false; ; reopened = true) {
+      const session = await this.#session(log, { ...options, timeoutMs: leftMs() });
+      const sequence = await beginWithin(session, leftMs());
+      try {
+        const answer = await this.#try(log, { ...options, timeoutMs: leftMs() }, (attempt) =>
+          attempt.connection.unary(
+            ProposerServiceService.propose,
+            {
+              header: this.#header,
+              log,
+              protocol: Protocol.PROTOCOL_MULTI,
+              payload: value,
+              client: this.#client,
+              session: session.id,
+              sequence,
+              acknowledged: session.acknowledged,
+              retry: attempt.retry,
+            },
+            callTuning(attempt, options),
+          ),
+        );
+        this.#proposers.leads(log, answer.leader);
+        return proposed(answer);
+      } catch (error) {
+        if (!(error instanceof ClientError) || error.code !== 'FAILED_PRECONDITION') throw error;
+        // Most likely the session expired. With outcome none this proposal had no effect in it and may go into a new one, once.
+        this.#sessions.delete(log);
+        if (error.outcome === 'unknown' || reopened) throw error;
+      } finally {
+        session.end(sequence);
+      }
+    }
+  }
+
+  /**
+   * Basic Paxos on slot 0 of a log that is used for nothing else: a decree. Resolves with the value that was chosen, which is this
+   * one or that of another. Asking again is harmless, whatever the outcome was.
+   */
+  async decide(log: string, value: Uint8Array, options: CallOptions = {}): Promise<Decided> {
+    check(log, value);
+    // An id of its own: by it the answer says whether *this* value was chosen, not another decision of the same client.
+    const client = Buffer.from(newId(), 'hex');
+    const answer = await this.#try(log, options, (attempt) =>
+      attempt.connection.unary(
+        ProposerServiceService.propose,
+        {
+          ...{ header: this.#header, log, protocol: Protocol.PROTOCOL_BASIC, payload: value, client },
+          ...{ session: 0, sequence: 0, acknowledged: 0, retry: attempt.retry },
+        },
+        callTuning(attempt, options),
+      ),
+    );
+    return { ...proposed(answer), value: answer.payload, own: answer.own };
+  }
+
+  /** Many values into one log, pipelined: the fast way. See ProposeStream. */
+  proposeStream(log: string, options: ProposeStreamOptions = {}): ProposeStream {
+    readClientLog(log);
+    const stream = new ProposeStream({
+      ...options,
+      routes: this.#proposers,
+      header: this.#header,
+      log,
+      attemptMs: this.#options.attemptMs,
+      failFast: this.#options.failFast,
+      onClosed: () => this.#streams.delete(stream),
+    });
+    this.#streams.add(stream);
+    return stream;
+  }
+
+  /** A slot or a range of slots, as a learner applied them. */
+  async read(log: string, options: ReadOptions = {}): Promise<Page> {
+    const { from = 0, to, limit = 0, linearizable = true, all = false } = options;
+    const answer = await this.#ask(log, options, (attempt) =>
+      attempt.connection.unary(
+        LearnerServiceService.read,
+        { header: this.#header, log, from, to, limit, linearizable, all },
+        callTuning(attempt, options),
+      ),
+    );
+    return { entries: answer.entries.map(readEntry), next: answer.next, applied: answer.applied, first: answer.first };
+  }
+
+  /** Every entry from a slot on, as it is applied, until the signal comes; goes on by itself at another learner. */
+  subscribe(log: string, options: SubscribeOptions = {}): AsyncIterable<Entry> {
+    return subscription({
+      ...options,
+      routes: this.#learners,
+      header: this.#header,
+      log,
+      failFast: this.#options.failFast,
+    });
+  }
+
+  /** The end of a log: every proposal that was answered before this call is below `end` (R13). */
+  async end(log: string, options: CallOptions = {}): Promise<{ readonly end: number; readonly applied: number }> {
+    const answer = await this.#ask(log, options, (attempt) =>
+      attempt.connection.unary(LearnerServiceService.end, { header: this.#header, log }, callTuning(attempt, options)),
+    );
+    return { end: answer.end, applied: answer.applied };
+  }
+
+  /** Ends all connections and streams; calls in progress fail. */
+  close(): void {
+    for (const stream of [...this.#streams]) stream.close();
+    this.#proposers.close();
+    this.#learners.close();
+  }
+
+  /** The session of a log, opened by the first proposal that needs it. */
+  #session(log: string, options: CallOptions): Promise<Session> {
+    const known = this.#sessions.get(log);
+    if (known !== undefined) return known;
+    const opening = this.#try(log, options, (attempt) =>
+      attempt.connection.unary(
+        ProposerServiceService.openSession,
+        { header: this.#header, log, client: this.#client },
+        callTuning(attempt, options),
+      ),
+    ).then(
+      (answer) => new Session(answer.session, answer.window, this.#options.waitingMax),
+      (error: unknown) => {
+        this.#sessions.delete(log);
+        // Opening a session a second time answers with the first: nothing that the caller wanted has happened.
+        if (error instanceof ClientError) throw error.withOutcome('none');
+        throw error;
+      },
+    );
+    this.#sessions.set(log, opening);
+    return opening;
+  }
+
+  #try<T>(log: string, options: CallOptions, once: (attempt: Attempt) => Promise<T>): Promise<T> {
+    return withRetries({ ...this.#retryOptions(log, options), routes: this.#proposers }, once);
+  }
+
+  #ask<T>(log: string, options: CallOptions, once: (attempt: Attempt) => Promise<T>): Promise<T> {
+    return withRetries({ ...this.#retryOptions(log, options), routes: this.#learners, reads: true }, once);
+  }
+
+  #retryOptions(log: string, options: CallOptions): Omit<RetryOptions, 'routes'> {
+    const { timeoutMs, attemptMs, failFast } = this.#options;
+    return { log, timeoutMs: options.timeoutMs ?? timeoutMs, attemptMs, failFast, signal: options.signal };
+  }
+}
+
+/** The header of a client's request. */
+export function clientHeader(cluster = ''): Header {
+  return writeHeader({ cluster, configuration: '', role: 'client', id: 0, incarnation: undefined });
+}
+
+/** A number of the session once there is room, at the latest after `ms`. */
+async function beginWithin(session: Session, ms: number): Promise<number> {
+  const ready = session.tryBegin();
+  if (ready !== undefined) return ready;
+  let timer: NodeJS.Timeout | undefined;
+  const timeout = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => {
+      const text = `no room in the session within ${String(Math.round(ms))} ms (timeoutMs): too many proposals are on their way`;
+      reject(new ClientError('DEADLINE_EXCEEDED', text, 'none'));
+    }, ms);
+  });
+  // Nobody may be waiting for it any more when it comes.
+  timeout.catch(() => undefined);
+  try {
+    return await session.begin(timeout);
+  } catch (error) {
+    if (error instanceof ClientError || !(error instanceof SynodError)) throw error;
+    throw new ClientError(error.code, error.message, error.outcome);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** What a proposer would refuse is refused here, before anything is sent. */
+function check(log: string, value: Uint8Array): void {
+  try {
+    readClientLog(log);
+    readPayload(value);
+  } catch (error) {
+    if (error instanceof SynodError) throw new ClientError(error.code, error.message, 'none', { cause: error });
+    throw error;
+  }
+}
+
+function callTuning(attempt: Attempt, options: CallOptions): { timeoutMs: number; signal?: AbortSignal } {
+  return options.signal === undefined
+    ? { timeoutMs: attempt.timeoutMs }
+    : { timeoutMs: attempt.timeoutMs, signal: options.signal };
+}
+
+function proposed({ log, slot, ballot, leader }: ProposeResponse): Proposed {
+  return { log, slot, ballot: ballotOf(ballot), leader };
+}
+
+function ballotOf(ballot: WireBallot | undefined): Ballot | undefined {
+  return ballot === undefined ? undefined : readBallot(ballot, 'ballot');
+}

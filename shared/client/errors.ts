@@ -1,0 +1,72 @@
+/** Errors as a client sees them: which address said so, whom to ask instead, and whether anything may have happened (R15). */
+import { SynodError } from '../base/errors.ts';
+import type { Code, Outcome } from '../base/errors.ts';
+import type { ReceivedStatus } from '../platform/grpc/connection.ts';
+import { errorOf } from '../wire/status.ts';
+
+export interface ErrorPlace {
+  /** Who was asked; empty where nobody was. */
+  readonly address?: string;
+  /** host:port of the proposer to try instead. */
+  readonly leader?: string | undefined;
+  /** Nobody took the connection: the request was not sent. */
+  readonly unreachable?: boolean;
+  readonly cause?: unknown;
+}
+
+/** A SynodError that a call ended with. `outcome` covers all tries of the call: one whose outcome is unknown makes it unknown. */
+export class ClientError extends SynodError {
+  readonly address: string;
+  readonly leader: string | undefined;
+  readonly unreachable: boolean;
+
+  constructor(code: Code, message: string, outcome: Outcome, place: ErrorPlace = {}) {
+    super(code, message, outcome, place.cause);
+    this.address = place.address ?? '';
+    this.leader = place.leader;
+    this.unreachable = place.unreachable ?? false;
+  }
+
+  /** The same error with another outcome: that of all tries together. */
+  withOutcome(outcome: Outcome): ClientError {
+    if (this.outcome === outcome) return this;
+    const { address, leader, unreachable } = this;
+    return new ClientError(this.code, this.message, outcome, { address, leader, unreachable, cause: this });
+  }
+}
+
+/** What grpc-js says of a call that it gave to no connection, because there was none to give it to. */
+const NOT_SENT = /^(No connection established|Name resolution failed|Failed to connect)/;
+
+/** The reader of statuses for a connection to this address. */
+export function errorReader(address: string): (status: ReceivedStatus) => ClientError {
+  return (status) => {
+    const { error, leader } = errorOf(status);
+    if (error.code === 'UNAVAILABLE' && NOT_SENT.test(status.details)) {
+      const why = status.details.includes('ECONNREFUSED') ? 'the connection is refused' : shortened(status.details);
+      return new ClientError('UNAVAILABLE', `nobody answers at ${address}: ${why}`, 'none', {
+        address,
+        unreachable: true,
+        cause: error,
+      });
+    }
+    return new ClientError(error.code, error.message, error.outcome, { address, leader, cause: error });
+  };
+}
+
+/** Codes after which another try, elsewhere or later, may succeed. */
+const AGAIN: ReadonlySet<Code> = new Set<Code>([
+  'UNAVAILABLE',
+  'RESOURCE_EXHAUSTED',
+  'DEADLINE_EXCEEDED',
+  'ABORTED',
+  'INTERNAL',
+]);
+
+export function worthRetrying(error: ClientError): boolean {
+  return AGAIN.has(error.code);
+}
+
+function shortened(text: string): string {
+  return text.length > 200 ? `${text.slice(0, 199)}…` : text;
+}

@@ -1,0 +1,20 @@
+/** The door of this room: Synod for TypeScript programs. */
+export { clientHeader, connect, SynodClient } from './client.ts';
+export { ClientError, errorReader } from './errors.ts';
+export { ProposeStream } from './propose-stream.ts';
+export { readEntry } from './entries.ts';
+export type {
+  Ballot,
+  CallOptions,
+  ClientOptions,
+  Decided,
+  Entry,
+  EntryEffect,
+  EntryKind,
+  Page,
+  Proposed,
+  ProposeStreamOptions,
+  ReadOptions,
+  StreamAnswer,
+  SubscribeOptions,
+} from './types.ts';
