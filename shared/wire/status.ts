@@ -12,7 +12,7 @@ export const OUTCOME_TRAILER = 'synod-outcome';
 export const LEADER_TRAILER = 'synod-leader';
 
 /** The numbers of gRPC's codes. */
-const NUMBERS: { readonly [C in Code]: number } = {
+const NUMBERS: Readonly<Record<Code, number>> = {
   CANCELLED: 1,
   INVALID_ARGUMENT: 3,
   DEADLINE_EXCEEDED: 4,

@@ -25,7 +25,12 @@ export function lengthTag(field: number): number {
  * One buffer: `fields` nested as `nesting` says, with `values` as the last field of the innermost message, and `before`
  * in front of it all.
  */
-export function withValues(fields: Uint8Array, values: Uint8Array, nesting: Nesting, before: Uint8Array = NOTHING): Buffer {
+export function withValues(
+  fields: Uint8Array,
+  values: Uint8Array,
+  nesting: Nesting,
+  before: Uint8Array = NOTHING,
+): Buffer {
   const { outer } = nesting;
   const sizes: number[] = [];
   let size = fields.length + 1 + varintSize(values.length) + values.length;

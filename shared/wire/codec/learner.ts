@@ -89,6 +89,7 @@ export function encodeFollowWelcome(welcome: Welcome): Buffer {
 /** One frame for as many learners as want the same. `position`: the newest journal position it depends on, −1 for none (R3). */
 export function encodeToLearner(messages: readonly ToLearnerOrTip[], position: number): Buffer {
   let before: Uint8Array = position < 0 ? NOTHING : encodePosition(position);
+  if (messages.length === 0) return asBuffer(before);
   const frames = messages.map((m) => {
     const frame = m.kind === 'votes' && m.batch !== undefined ? encodeVotes(m, m.batch, before) : encodeOne(m, before);
     before = NOTHING;
