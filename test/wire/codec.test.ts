@@ -130,7 +130,8 @@ const toLearner: ToLearnerOrTip[] = [
 const chosen = { kind: 'chosen', slot: 3, ballot: undefined, entry: undefined, leader: undefined } as const;
 const incarnation = ballot.incarnation;
 const peerMessages: PeerMessage[] = [
-  { kind: 'heartbeat', proposer: 1, incarnation: ballot.incarnation, ledCount: 3, ledDigest: 0xfedcba98 },
+  { kind: 'heartbeat', proposer: 1, incarnation: ballot.incarnation, ledCount: 3, ledDigest: 0x1edcba98 },
+  { kind: 'heartbeat', proposer: 1, incarnation, ledCount: 3, ledDigest: 0xfedcba98 | 0 },
   { kind: 'led-change', full: true, added: [{ log, ballot }], removed: [] },
   { kind: 'led-change', full: false, added: [], removed: [log, 'b'] },
   { kind: 'led?' },

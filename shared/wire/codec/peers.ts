@@ -133,7 +133,8 @@ function readHeartbeat(m: wire.Heartbeat): Heartbeat {
     proposer: member(m.proposer, 'heartbeat.proposer'),
     incarnation: hexOf(m.incarnation, INCARNATION_BYTES, 'heartbeat.incarnation'),
     ledCount: whole(m.ledCount, 'heartbeat.led_count'),
-    ledDigest: m.ledDigest,
+    // And signed again, or every second digest would differ from the receiver's own and be asked about for ever.
+    ledDigest: m.ledDigest | 0,
   };
 }
 
