@@ -1,0 +1,61 @@
+/**
+ * What an acceptor's disk keeps for R5 beside its journal: its roster, its starts, and what it remembers of others. One small
+ * file, replaced as a whole: written aside, synced, renamed, and the folder synced, so that a crash leaves the old or the new.
+ *
+ *   4 bytes  CRC-32 of the rest, big-endian
+ *   rest     a journal.v1.RosterRecord
+ */
+import { crc32 } from 'node:zlib';
+import { messageOf, SynodError } from '../../shared/base/errors.ts';
+import type { RosterState } from '../../shared/paxos/introduction.ts';
+import { EMPTY_ROSTER_STATE } from '../../shared/paxos/introduction.ts';
+import type { Disk } from '../../shared/ports/disk.ts';
+import { decodeRosterState, encodeRosterState } from '../../shared/wire/codec/introduction.ts';
+
+const NAME = 'roster';
+const TEMPORARY = 'roster.new';
+/** A roster of 65,535 acceptors is smaller than this. */
+const BYTES_MAX = 16 * 1024 * 1024;
+
+/** Reads the roster; a folder without one was never used, or is older than its roster, which others tell (R5). */
+export async function readRoster(disk: Disk): Promise<RosterState> {
+  if (!(await disk.list()).includes(NAME)) return EMPTY_ROSTER_STATE;
+  const file = await disk.open(NAME, 'read');
+  try {
+    const bytes = await file.read(0, Math.min(await file.size(), BYTES_MAX));
+    const view = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    if (view.length < 4 || view.readUInt32BE(0) !== crc32(view.subarray(4))) throw damaged('its checksum does not fit');
+    return decodeRosterState(view.subarray(4));
+  } catch (error) {
+    if (error instanceof SynodError && error.code === 'INVALID_ARGUMENT') throw damaged(messageOf(error));
+    throw error;
+  } finally {
+    await file.close();
+  }
+}
+
+/** Replaces the roster; durable when the promise resolves. */
+export async function writeRoster(disk: Disk, state: RosterState): Promise<void> {
+  const record = encodeRosterState(state);
+  const bytes = Buffer.alloc(4 + record.length);
+  bytes.writeUInt32BE(crc32(record), 0);
+  bytes.set(record, 4);
+  const file = await disk.open(TEMPORARY, 'create');
+  try {
+    await file.truncate(0);
+    await file.write(0, bytes);
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+  await disk.rename(TEMPORARY, NAME);
+  await disk.syncFolder();
+}
+
+function damaged(why: string): SynodError {
+  return new SynodError(
+    'DATA_LOSS',
+    `the file ${NAME} in the data folder is damaged (${why}); restore the disk, or leave this acceptor stopped: ` +
+      'a majority of the others is enough',
+  );
+}

@@ -1,0 +1,152 @@
+/** What an acceptor says of itself to people and tools: Status, Logs, and `/status.json`. */
+import type { Acceptor, AcceptorLogStatus } from '../../shared/paxos/acceptor.ts';
+import type { Introduction } from '../../shared/paxos/introduction.ts';
+import type { Journal } from '../../shared/ports/journal.ts';
+import { RESERVED_LOG_PREFIX } from '../../shared/base/limits.ts';
+import { LOG_STATES } from '../../shared/wire/codec/acceptor.ts';
+import { bytesOf, ID_BYTES, writeBallot, writeOrNone } from '../../shared/wire/codec/fields.ts';
+import { writeHeader } from '../../shared/wire/codec/header.ts';
+import type { Header } from '../../shared/wire/codec/header.ts';
+import { writeIntroduction } from '../../shared/wire/codec/introduction.ts';
+import type { AcceptorLog } from '../../shared/wire/gen/synod/v1/acceptor.ts';
+import type {
+  AcceptorServiceLogsRequest,
+  AcceptorServiceLogsResponse,
+  AcceptorServiceStatusResponse,
+} from '../../shared/wire/gen/synod/v1/acceptor_service.ts';
+import type { Link, Queue } from '../../shared/wire/gen/synod/v1/common.ts';
+import type { FollowerStatus } from './followers.ts';
+
+export const VERSION = '0.1.0';
+const LOGS_A_PAGE = 1_000;
+
+export interface StatusParts {
+  readonly header: Header;
+  readonly introduction: Introduction;
+  readonly silentBecause: string | undefined;
+  readonly address: string;
+  readonly uptimeMs: number;
+  readonly notReady: readonly string[];
+  readonly journal: Journal;
+  readonly journalBytesMax: number;
+  readonly machine: Acceptor;
+  readonly queues: readonly Queue[];
+  readonly links: readonly Link[];
+}
+
+export function statusResponse(parts: StatusParts): AcceptorServiceStatusResponse {
+  const { header, introduction, silentBecause, journal, machine } = parts;
+  return {
+    process: {
+      version: VERSION,
+      uptimeMs: Math.round(parts.uptimeMs),
+      address: parts.address,
+      notReady: [...parts.notReady],
+    },
+    introduction: writeIntroduction(introduction),
+    speaks: silentBecause === undefined,
+    silentBecause: silentBecause ?? '',
+    journal: {
+      first: journal.first,
+      synced: writeOrNone(journal.synced),
+      bytes: journal.bytes,
+      bytesMax: parts.journalBytesMax,
+      hasRoom: journal.hasRoom,
+      keptBecause: oldestKept(machine),
+    },
+    logs: machine.logs,
+    queues: [...parts.queues],
+    links: [...parts.links],
+    header: writeHeader(header),
+  };
+}
+
+/** Logs in the order of their names, from the one after `after` on. */
+export function logsResponse(
+  machine: Acceptor,
+  request: AcceptorServiceLogsRequest,
+  holders: number,
+  followers: readonly FollowerStatus[],
+): AcceptorServiceLogsResponse {
+  const { log, after, all } = request;
+  const limit = request.limit === 0 ? LOGS_A_PAGE : Math.min(request.limit, LOGS_A_PAGE);
+  const chosen: AcceptorLogStatus[] = [];
+  for (const each of machine.status()) {
+    if (log !== '' && each.log !== log) continue;
+    if (log === '' && !all && each.log.startsWith(RESERVED_LOG_PREFIX)) continue;
+    if (each.log > after) chosen.push(each);
+  }
+  chosen.sort((a, b) => (a.log < b.log ? -1 : 1));
+  const byDisk = new Map(followers.map((follower) => [follower.disk, follower.learner]));
+  return {
+    logs: chosen.slice(0, limit).map((each) => logStatus(each, holders, byDisk)),
+    more: chosen.length > limit,
+  };
+}
+
+function logStatus(log: AcceptorLogStatus, holders: number, learners: ReadonlyMap<string, number>): AcceptorLog {
+  return {
+    log: log.log,
+    state: LOG_STATES.indexOf(log.state) as AcceptorLog['state'],
+    promised: writeBallot(log.promised),
+    leader: log.state === 'led' ? log.promised.proposer : undefined,
+    highest: writeOrNone(log.highest),
+    watermark: log.watermark,
+    floor: log.floor,
+    holders: log.holders.map(({ disk, held, agreed }) => ({
+      learnerDisk: bytesOf(disk, ID_BYTES, 'learner_disk'),
+      learner: learners.get(disk) ?? 0,
+      held,
+      agreed,
+      connected: learners.has(disk),
+    })),
+    keptBecause: keptBecause(log, holders),
+    leaderHeardMsAgo: undefined,
+  };
+}
+
+/** What keeps the floor of a log from rising, for a person. */
+function keptBecause(log: AcceptorLogStatus, wanted: number): string {
+  const end = log.highest + 1;
+  if (log.floor >= end) return '';
+  const agreed = log.holders.filter((h) => Math.min(h.held, h.agreed) >= end).length;
+  if (agreed >= wanted) return '';
+  const held = log.holders.filter((h) => h.held >= end).length;
+  const slots = `slots ${String(log.floor)} to ${String(log.highest)}`;
+  return held >= wanted
+    ? `${slots}: held by ${String(held)} learner disks, whose digests do not agree up to there yet`
+    : `${slots}: held by ${String(held)} of ${String(wanted)} learner disks (trim.holders)`;
+}
+
+/** Which log the journal is kept for, for a person: the one with the most slots above its floor. */
+function oldestKept(machine: Acceptor): string {
+  let most: AcceptorLogStatus | undefined;
+  let slots = 0;
+  for (const log of machine.status()) {
+    const kept = log.highest + 1 - log.floor;
+    if (kept <= slots) continue;
+    slots = kept;
+    most = log;
+  }
+  return most === undefined
+    ? ''
+    : `log ${JSON.stringify(most.log)}: ${String(slots)} slots above its trim floor, ${String(most.floor)}`;
+}
+
+/** What only a learner disk holds of what acceptors dropped, one line a log; for `learner forget`. */
+export function lostWith(machine: Acceptor, disk: string): { known: boolean; lost: string[] } {
+  let known = false;
+  const lost: string[] = [];
+  for (const { log, floor, holders } of machine.status()) {
+    const own = holders.find((h) => h.disk === disk);
+    if (own === undefined) continue;
+    known = true;
+    const others = Math.max(0, ...holders.filter((h) => h.disk !== disk).map((h) => h.held));
+    const end = Math.min(own.held, floor);
+    if (others >= end || lost.length >= LOGS_A_PAGE) continue;
+    lost.push(
+      `log ${JSON.stringify(log)}: slots ${String(others)} to ${String(end - 1)} are held by no other learner disk known here`,
+    );
+  }
+  return { known, lost };
+}
