@@ -10,9 +10,9 @@ import { LIMITS } from '../../shared/base/limits.ts';
 import { decodeEntry } from '../../shared/machine/entry.ts';
 import { Sessions } from '../../shared/machine/sessions.ts';
 import type { Known } from '../../shared/machine/sessions.ts';
+import type { Remembered } from '../../shared/paxos/introduction.ts';
 import { CHECKPOINT_SLOTS } from '../../shared/ports/learner-store.ts';
 import type {
-  AcceptorMemory,
   ApplyVisitor,
   ChosenBatch,
   LearnerStore,
@@ -56,7 +56,7 @@ export class StoreCore implements LearnerStore {
   /** Logs in memory, those used last at the end. */
   readonly #loaded = new Map<LogEntry, LogState>();
   #loadedBytes = 0;
-  readonly #acceptors: Map<number, AcceptorMemory>;
+  readonly #acceptors: Map<number, Remembered>;
   /** Acceptors whose memory is not in a transaction yet. */
   readonly #acceptorsChanged = new Set<number>();
   /** Logs with visible slots that are not durable yet. */
@@ -177,6 +177,11 @@ export class StoreCore implements LearnerStore {
     return this.#sessions(log)?.sessionOf(client);
   }
 
+  sessionCount(log: string): number | undefined {
+    const entry = this.#logs.get(log);
+    return entry === undefined ? undefined : this.#loaded.get(entry)?.sessions.size;
+  }
+
   sessionsAtLeast(log: string, slot: number): { readonly next: number; readonly bytes: Uint8Array } | undefined {
     const sessions = this.#sessions(log) ?? new Sessions();
     return sessions.next < slot ? undefined : { next: sessions.next, bytes: sessions.export() };
@@ -189,16 +194,14 @@ export class StoreCore implements LearnerStore {
     return this.#checkpoint(entry, slot / CHECKPOINT_SLOTS);
   }
 
-  remember(acceptor: number, memory: AcceptorMemory): void {
+  remember(acceptor: number, memory: Remembered): void {
     this.#assertSound();
-    const before = this.#acceptors.get(acceptor) ?? { start: -1, position: -1 };
-    if (memory.start <= before.start && memory.position <= before.position) return;
-    const start = Math.max(memory.start, before.start);
-    this.#acceptors.set(acceptor, { start, position: Math.max(memory.position, before.position) });
+    if (this.#acceptors.get(acceptor) === memory) return;
+    this.#acceptors.set(acceptor, memory);
     this.#acceptorsChanged.add(acceptor);
   }
 
-  remembered(acceptor: number): AcceptorMemory | undefined {
+  remembered(acceptor: number): Remembered | undefined {
     return this.#acceptors.get(acceptor);
   }
 
@@ -300,7 +303,10 @@ export class StoreCore implements LearnerStore {
   }
 
   #commit(changes: Change[], logs: readonly LogEntry[]): Promise<void> {
-    for (const id of this.#acceptorsChanged) changes.push(writeAcceptor(id, this.#acceptors.get(id)));
+    for (const id of this.#acceptorsChanged) {
+      const memory = this.#acceptors.get(id);
+      if (memory !== undefined) changes.push(writeAcceptor(id, memory));
+    }
     this.#acceptorsChanged.clear();
     const marks = logs.map((entry) => ({ entry, next: entry.next }));
     for (const entry of logs) entry.pending++;

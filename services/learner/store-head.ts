@@ -1,7 +1,8 @@
 /** The rows that are read when a store is opened: who it is, how far its logs are, what it remembers of the acceptors. */
 import { SynodError, messageOf } from '../../shared/base/errors.ts';
 import { ByteReader, ByteWriter } from '../../shared/machine/bytes.ts';
-import type { AcceptorMemory, StoreIdentity } from '../../shared/ports/learner-store.ts';
+import type { Remembered } from '../../shared/paxos/introduction.ts';
+import type { StoreIdentity } from '../../shared/ports/learner-store.ts';
 import type { LogState } from './store-log.ts';
 import { keys, logInKey, numberInKey } from './store-rows.ts';
 import type { Change, Rows } from './store-rows.ts';
@@ -95,16 +96,19 @@ export function writeState(entry: LogEntry, state: LogState): Change {
   return { key: keys.state(entry.number), value: to.done() };
 }
 
-export function readAcceptors(rows: Rows): Map<number, AcceptorMemory> {
-  const acceptors = new Map<number, AcceptorMemory>();
+export function readAcceptors(rows: Rows): Map<number, Remembered> {
+  const acceptors = new Map<number, Remembered>();
   for (const { key, value } of rows.range(...keys.acceptors())) {
     const from = new ByteReader(value, 'the memory of an acceptor');
-    acceptors.set(numberInKey(key), { start: from.varint(), position: from.varint() - 1 });
+    acceptors.set(numberInKey(key), { start: from.varint(), draw: from.varint(), position: from.varint() - 1 });
   }
   return acceptors;
 }
 
-export function writeAcceptor(id: number, memory: AcceptorMemory | undefined): Change {
-  const to = new ByteWriter(16).varint(memory?.start ?? 0).varint((memory?.position ?? -1) + 1);
+export function writeAcceptor(id: number, memory: Remembered): Change {
+  const to = new ByteWriter(24)
+    .varint(memory.start)
+    .varint(memory.draw)
+    .varint(memory.position + 1);
   return { key: keys.acceptor(id), value: to.done() };
 }

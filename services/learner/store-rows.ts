@@ -6,7 +6,7 @@
  *   batch      log number, first slot   → ballot, count, entries without their usual outcome, the batch's bytes
  *   session    log number, client       → one session as it was at `saved`
  *   checkpoint log number, k            → digest over all slots below 256 · k
- *   acceptor   id                       → start, position
+ *   acceptor   id                       → start, draw, position
  */
 
 export interface Row {

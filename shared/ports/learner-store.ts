@@ -10,6 +10,7 @@ import type { Batch } from '../base/batch.ts';
 import type { Entry } from '../machine/entry.ts';
 import type { Applied, Known } from '../machine/sessions.ts';
 import type { Ballot } from '../paxos/ballot.ts';
+import type { Remembered } from '../paxos/introduction.ts';
 
 /** Slots between two digests of a log. Digest k covers all slots below 256 · k. */
 export const CHECKPOINT_SLOTS = 256;
@@ -45,13 +46,6 @@ export interface StoredEntry {
   readonly bytes: Uint8Array;
   readonly entry: Entry;
   readonly applied: Applied;
-}
-
-/** What an acceptor once said of itself (R5). Neither number ever falls. */
-export interface AcceptorMemory {
-  readonly start: number;
-  /** The greatest journal position that a message of it carried; −1 for none. */
-  readonly position: number;
 }
 
 /** All that is known of a log up to `upTo`: batches of [from, upTo) follow, and end in this digest. */
@@ -117,15 +111,17 @@ export interface LearnerStore {
   lookup(log: string, client: string, session: number, sequence: number): Known;
   /** The number of a client's open session. */
   sessionOf(log: string, client: string): number | undefined;
+  /** How many sessions a log has open; undefined while its table is not in memory, from where it is never fetched for this. */
+  sessionCount(log: string): number | undefined;
   /** The session table once all slots below `slot` are applied, undefined before. `next` is where it stands. */
   sessionsAtLeast(log: string, slot: number): { readonly next: number; readonly bytes: Uint8Array } | undefined;
 
   /** The digest over all slots below a multiple of 256 that is visible, undefined elsewhere. */
   digestAt(log: string, slot: number): Uint8Array | undefined;
 
-  /** Remembers an acceptor's start and position where they are greater than before. Durable with the next `flushed`. */
-  remember(acceptor: number, memory: AcceptorMemory): void;
-  remembered(acceptor: number): AcceptorMemory | undefined;
+  /** Replaces what is remembered of an acceptor; the caller decided by `remember` (R5). Durable with the next `flushed`. */
+  remember(acceptor: number, memory: Remembered): void;
+  remembered(acceptor: number): Remembered | undefined;
 
   /** What another learner needs to go on from slot `from`. NOT_FOUND for an unknown log, OUT_OF_RANGE for a slot not here. */
   snapshot(log: string, from: number): Promise<SnapshotHeader>;

@@ -210,15 +210,15 @@ describe.each(HOMES)('a learner store in $name', ({ make }) => {
     expect(store.progress('x')).toEqual({ log: 'x', next: 10, visible: 10, held: 10 });
   });
 
-  test('remembers starts and positions of acceptors, which never fall', async () => {
-    store.remember(2, { start: 4, position: 100 });
-    store.remember(2, { start: 3, position: 200 });
-    store.remember(5, { start: 1, position: -1 });
+  test('keeps what it is told to remember of an acceptor', async () => {
+    store.remember(2, { start: 3, draw: 7, position: 100 });
+    store.remember(2, { start: 4, draw: 8, position: 200 });
+    store.remember(5, { start: 1, draw: 9, position: -1 });
     await store.flushed();
     await store.close();
     store = await home.open();
-    expect(store.remembered(2)).toEqual({ start: 4, position: 200 });
-    expect(store.remembered(5)).toEqual({ start: 1, position: -1 });
+    expect(store.remembered(2)).toEqual({ start: 4, draw: 8, position: 200 });
+    expect(store.remembered(5)).toEqual({ start: 1, draw: 9, position: -1 });
     expect(store.remembered(1)).toBeUndefined();
   });
 

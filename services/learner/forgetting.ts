@@ -1,0 +1,119 @@
+/** Has all acceptors stop counting on the disk of a learner that will not come back. Each of them judges for itself. */
+import { SynodError, messageOf } from '../../shared/base/errors.ts';
+import type { Connection } from '../../shared/platform/grpc/connection.ts';
+import { bytesOf, hexOf, ID_BYTES, refuse } from '../../shared/wire/codec/fields.ts';
+import { writeHeader } from '../../shared/wire/codec/header.ts';
+import type { Header } from '../../shared/wire/codec/header.ts';
+import { AcceptorServiceService } from '../../shared/wire/gen/synod/v1/acceptor_service.ts';
+import type { ForgetLearnerRequest, ForgetLearnerResponse } from '../../shared/wire/gen/synod/v1/learner_service.ts';
+import type { Peers } from './peers.ts';
+
+export interface ForgettingOptions {
+  readonly acceptors: readonly { readonly id: number; readonly connection: Connection }[];
+  readonly peers: Peers;
+  readonly header: Header;
+  /** This learner's own disk. */
+  readonly disk: string;
+}
+
+const TIMEOUT_MS = 2_000;
+/** Pages of an acceptor's logs that are looked through for a learner's disk. */
+const PAGES_MAX = 20;
+
+export class Forgetting {
+  readonly #options: ForgettingOptions;
+
+  constructor(options: ForgettingOptions) {
+    this.#options = options;
+  }
+
+  /** Rejects with an acceptor's own words when it refuses; what others did by then is told, and asking again completes it. */
+  async forget(request: ForgetLearnerRequest): Promise<ForgetLearnerResponse> {
+    const disk = await this.#diskOf(request);
+    this.#refuseLiving(disk);
+    const acceptors: number[] = [];
+    const missing: number[] = [];
+    const lost = new Set<string>();
+    // One after the other: the first that refuses stops the rest.
+    for (const { id, connection } of this.#options.acceptors)
+      try {
+        const answer = await this.#ask(connection, disk, request.force);
+        acceptors.push(id);
+        for (const line of answer.lost) lost.add(line);
+      } catch (error) {
+        if (!(error instanceof SynodError) || (error.code !== 'UNAVAILABLE' && error.code !== 'DEADLINE_EXCEEDED'))
+          throw refusal(id, acceptors, error);
+        missing.push(id);
+      }
+    return { learnerDisk: bytesOf(disk, ID_BYTES, 'learner_disk'), acceptors, missing, lost: [...lost] };
+  }
+
+  async #ask(connection: Connection, disk: string, force: boolean): Promise<{ readonly lost: readonly string[] }> {
+    const request = {
+      header: writeHeader(this.#options.header),
+      learnerDisk: bytesOf(disk, ID_BYTES, 'learner_disk'),
+      force,
+    };
+    return connection.unary(AcceptorServiceService.forget, request, { timeoutMs: TIMEOUT_MS });
+  }
+
+  /** A learner that runs would report again what it holds. */
+  #refuseLiving(disk: string): void {
+    if (disk === this.#options.disk)
+      throw new SynodError(
+        'FAILED_PRECONDITION',
+        'this is the learner that was asked to be forgotten, and it runs; ask another one after it was stopped',
+      );
+    const living = this.#options.peers.links.find((link) => link.disk === disk && link.stream.up);
+    if (living !== undefined)
+      throw new SynodError(
+        'FAILED_PRECONDITION',
+        `learner ${String(living.id)} runs and would report its disk again; stop it first`,
+      );
+  }
+
+  async #diskOf({ learnerDisk, learner }: ForgetLearnerRequest): Promise<string> {
+    if (learnerDisk.length > 0) return hexOf(learnerDisk, ID_BYTES, 'learner_disk');
+    if (learner === 0) return refuse('learner_disk or learner is needed: whose disk shall be forgotten?');
+    if (learner === this.#options.header.id) return this.#options.disk;
+    const heard = this.#options.peers.links.find((link) => link.id === learner)?.disk;
+    return heard ?? (await this.#reported(learner));
+  }
+
+  /** A learner that was never heard here may have reported to an acceptor. */
+  async #reported(learner: number): Promise<string> {
+    const header = writeHeader(this.#options.header);
+    let unheard = '';
+    for (const { id, connection } of this.#options.acceptors)
+      try {
+        let after = '';
+        for (let pages = 0; pages < PAGES_MAX; pages++) {
+          const request = { header, log: '', after, limit: 0, all: true };
+          const { logs, more } = await connection.unary(AcceptorServiceService.logs, request, {
+            timeoutMs: TIMEOUT_MS,
+          });
+          const holder = logs.flatMap((log) => log.holders).find((each) => each.learner === learner);
+          if (holder !== undefined) return hexOf(holder.learnerDisk, ID_BYTES, 'learner_disk');
+          after = logs.at(-1)?.log ?? '';
+          if (!more) break;
+        }
+      } catch (error) {
+        unheard += `; acceptor ${String(id)} did not answer (${messageOf(error)})`;
+      }
+    throw new SynodError(
+      'NOT_FOUND',
+      `no disk of learner ${String(learner)} is known at the acceptors${unheard}; name the disk itself`,
+    );
+  }
+}
+
+function refusal(id: number, done: readonly number[], error: unknown): SynodError {
+  const before = done.length === 0 ? 'nothing was forgotten' : `acceptors ${done.join(', ')} have forgotten it already`;
+  const code = error instanceof SynodError ? error.code : 'INTERNAL';
+  return new SynodError(
+    code,
+    `acceptor ${String(id)} refuses, and ${before}: ${messageOf(error)}`,
+    done.length === 0 ? 'none' : 'unknown',
+    error,
+  );
+}
