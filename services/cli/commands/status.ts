@@ -1,0 +1,158 @@
+/** `synodctl status` and `synodctl logs`: the whole cluster on one screen, with what is down. */
+import type { Process, Queue } from '../../../shared/wire/gen/synod/v1/common.ts';
+import { OK, parseNumber } from '../context.ts';
+import type { CommonOptions, Context } from '../context.ts';
+import { EXIT } from '../exit.ts';
+import { ageText, bytesText, table } from '../table.ts';
+import { gather } from './gather.ts';
+import type { Member, Said } from './gather.ts';
+import { LOG_HEAD, logCells, logRows } from './log-rows.ts';
+
+export interface StatusOptions extends CommonOptions {
+  readonly log?: string;
+  readonly all?: boolean;
+  readonly limit?: string;
+}
+
+interface MemberRow {
+  readonly role: string;
+  readonly id: number;
+  readonly address: string;
+  readonly state: 'ready' | 'not ready' | 'down';
+  readonly uptimeMs: number | null;
+  readonly version: string | null;
+  readonly logs: number | null;
+  /** Logs that a proposer leads. */
+  readonly leads: number | null;
+  readonly queues: readonly { readonly name: string; readonly length: number; readonly limit: number }[];
+  /** What it keeps on disk. */
+  readonly bytes: number | null;
+  readonly bytesMax: number | null;
+  readonly notes: readonly string[];
+}
+
+export async function status(options: StatusOptions, context: Context): Promise<number> {
+  const logsMax = options.limit === undefined ? 20 : parseNumber(options.limit, '--limit', 1);
+  const members = await gather(context, wantedOf(options, logsMax));
+  const rows = members.map(memberRow);
+  const logs = logRows(members).slice(0, logsMax);
+  const nobody = rows.every((row) => row.state === 'down');
+  if (context.json) context.io.out(JSON.stringify({ members: rows, logs }));
+  else if (!nobody) {
+    const head = ['role', 'address', 'state', 'up', 'logs', 'queued', 'on disk', 'notes'];
+    for (const line of table(head, rows.map(memberCells))) context.io.out(line);
+    context.io.out('');
+    if (logs.length === 0) context.io.out('No logs yet: a log is made by its first proposal.');
+    else for (const line of table(LOG_HEAD, logs.map(logCells))) context.io.out(line);
+    const known = Math.max(...rows.map((row) => row.logs ?? 0));
+    if (options.log === undefined && known > logsMax)
+      context.io.out(`… of ${String(known)} logs; see --limit, --log or synodctl logs`);
+  }
+  if (!nobody) return OK;
+  // The same words as every other command has for it.
+  context.endpoints.reachable('acceptor');
+  context.io.err(`synodctl: nobody answers at any of ${rows.map((row) => row.address).join(', ')}`);
+  return EXIT.unreachable;
+}
+
+export async function logs(options: StatusOptions, context: Context): Promise<number> {
+  const logsMax = options.limit === undefined ? 1_000 : parseNumber(options.limit, '--limit', 1);
+  const members = await gather(context, wantedOf(options, logsMax));
+  if (members.every(({ said }) => typeof said === 'string')) {
+    context.endpoints.reachable('learner');
+    context.io.err(`synodctl: ${members.flatMap(({ said }) => (typeof said === 'string' ? [said] : [])).join('; ')}`);
+    return EXIT.unreachable;
+  }
+  const rows = logRows(members).slice(0, logsMax);
+  if (context.json) for (const row of rows) context.io.out(JSON.stringify(row));
+  else if (rows.length === 0) context.io.out('No logs yet: a log is made by its first proposal.');
+  else for (const line of table(LOG_HEAD, rows.map(logCells))) context.io.out(line);
+  if (rows.length === logsMax && !context.json) context.io.err(`… the first ${String(logsMax)}; more with --limit N`);
+  for (const { place, said } of members)
+    if (typeof said === 'string') context.io.err(`without ${place.role} ${String(place.id)}: ${said}`);
+  return OK;
+}
+
+function wantedOf(options: StatusOptions, logsMax: number): { all: boolean; logsMax: number; log?: string } {
+  return { all: options.all ?? false, logsMax, ...(options.log === undefined ? {} : { log: options.log }) };
+}
+
+function memberRow({ place, id, said }: Member): MemberRow {
+  const { role, address } = place;
+  const nothing = { uptimeMs: null, version: null, logs: null, leads: null, queues: [], bytes: null, bytesMax: null };
+  if (typeof said === 'string') return { role, id, address, state: 'down', ...nothing, notes: [said] };
+  const process: Process | undefined = said.status.process;
+  const missing = process?.notReady ?? [];
+  return {
+    role,
+    id,
+    address,
+    state: missing.length === 0 && !isSilent(said) ? 'ready' : 'not ready',
+    uptimeMs: process?.uptimeMs ?? null,
+    version: process?.version ?? null,
+    logs: said.status.logs,
+    leads: said.role === 'proposer' ? said.status.led : null,
+    queues: queuesOf(said),
+    bytes:
+      said.role === 'acceptor'
+        ? (said.status.journal?.bytes ?? null)
+        : said.role === 'learner'
+          ? said.status.storeBytes
+          : null,
+    bytesMax: said.role === 'acceptor' ? (said.status.journal?.bytesMax ?? null) : null,
+    notes: [...missing, ...notesOf(said)].filter((note, at, all) => note !== '' && all.indexOf(note) === at),
+  };
+}
+
+function isSilent(said: Said): boolean {
+  return said.role === 'acceptor' && !said.status.speaks;
+}
+
+function queuesOf(said: Said): { name: string; length: number; limit: number }[] {
+  return said.status.queues.map(({ name, length, limit }: Queue) => ({ name, length, limit }));
+}
+
+function notesOf(said: Said): string[] {
+  const unheard = said.status.links
+    .filter((link) => !link.connected)
+    .map(
+      (link) =>
+        `does not hear ${['', 'proposer', 'acceptor', 'learner', 'client'][link.role] ?? ''} ${String(link.id)}`,
+    );
+  switch (said.role) {
+    case 'acceptor': {
+      const { journal, silentBecause } = said.status;
+      const full = journal === undefined || journal.hasRoom ? '' : 'its journal is full (journal.bytes.max)';
+      const kept = journal === undefined || journal.keptBecause === '' ? '' : `kept: ${journal.keptBecause}`;
+      return [silentBecause, full, kept, ...unheard];
+    }
+    case 'proposer': {
+      const { led, inFlight } = said.status;
+      return [`leads ${String(led)}, ${String(inFlight)} in flight`, ...unheard];
+    }
+    case 'learner': {
+      const { trusted, subscribers } = said.status;
+      return [
+        trusted ? '' : 'its digests differ from those of another learner: no linearizable reads here',
+        subscribers === 0 ? '' : `${String(subscribers)} subscribers`,
+        ...unheard,
+      ];
+    }
+  }
+}
+
+function memberCells(row: MemberRow): string[] {
+  const busy = row.queues.filter((queue) => queue.length > 0);
+  return [
+    `${row.role} ${String(row.id)}`,
+    row.address,
+    row.state,
+    row.uptimeMs === null ? '–' : ageText(row.uptimeMs),
+    row.logs === null ? '–' : String(row.logs),
+    busy.length === 0
+      ? '0'
+      : busy.map((queue) => `${queue.name} ${String(queue.length)}/${String(queue.limit)}`).join(', '),
+    row.bytes === null ? '–' : bytesText(row.bytes) + (row.bytesMax === null ? '' : ` of ${bytesText(row.bytesMax)}`),
+    row.notes.join('; '),
+  ];
+}

@@ -1,0 +1,108 @@
+/** Where the cluster is: named with --endpoints, or a local one found by its port base. */
+import { ClientError } from '../../shared/client/index.ts';
+import { parseHostPort } from '../../shared/platform/config/values.ts';
+import { UsageError } from './exit.ts';
+import type { Io } from './io.ts';
+
+export const ROLES = ['acceptor', 'proposer', 'learner'] as const;
+export type RoleName = (typeof ROLES)[number];
+
+export interface Place {
+  readonly role: RoleName;
+  /** Its place among those of its role; its id, where ids are counted from 1. */
+  readonly id: number;
+  readonly address: string;
+  /** False: known to be down. */
+  readonly listening: boolean;
+}
+
+export interface EndpointOptions {
+  readonly endpoints?: string;
+  readonly portBase?: string;
+}
+
+export const DEFAULT_PORT_BASE = 7000;
+const HOST = '127.0.0.1';
+const FIRST_PORT: Readonly<Record<RoleName, number>> = { acceptor: 101, proposer: 201, learner: 301 };
+/** What `npm start` runs when it is not told otherwise: those that are missing of it are reported as down. */
+const SHAPE: Readonly<Record<RoleName, number>> = { acceptor: 3, proposer: 2, learner: 2 };
+/** Ports of each role that are looked at. */
+const LOOKED_AT = 9;
+
+export class Endpoints {
+  readonly places: readonly Place[];
+  /** For messages: where these addresses come from. */
+  readonly source: string;
+
+  constructor(places: readonly Place[], source: string) {
+    this.places = places;
+    this.source = source;
+  }
+
+  of(role: RoleName): readonly Place[] {
+    return this.places.filter((place) => place.role === role);
+  }
+
+  /** The addresses of a role that may answer. Throws UNAVAILABLE, with what to start, when there is none. */
+  reachable(role: RoleName): string[] {
+    const all = this.of(role);
+    const found = all.filter((place) => place.listening).map((place) => place.address);
+    if (found.length > 0) return found;
+    const where = all.map((place) => place.address).join(', ');
+    throw new ClientError(
+      'UNAVAILABLE',
+      all.length === 0
+        ? `no ${role} is named in ${this.source}: add ${role}=HOST:PORT`
+        : `no ${role} answers at ${where} (${this.source}): start a cluster with npm start, or name another with --port-base or --endpoints`,
+      'none',
+      { unreachable: true },
+    );
+  }
+}
+
+/** Flags come before the environment, endpoints before a port base. Throws UsageError for what is neither. */
+export async function findEndpoints(options: EndpointOptions, io: Pick<Io, 'env' | 'listens'>): Promise<Endpoints> {
+  if (options.endpoints !== undefined) return parseEndpoints(options.endpoints, '--endpoints');
+  if (options.portBase !== undefined) return local(parsePortBase(options.portBase, '--port-base'), io);
+  const { SYNOD_ENDPOINTS: endpoints, SYNOD_PORT_BASE: portBase } = io.env;
+  if (endpoints !== undefined && endpoints !== '') return parseEndpoints(endpoints, 'SYNOD_ENDPOINTS');
+  if (portBase !== undefined && portBase !== '') return local(parsePortBase(portBase, 'SYNOD_PORT_BASE'), io);
+  return local(DEFAULT_PORT_BASE, io);
+}
+
+/** `proposer=host:7201,learner=host:7301,acceptor=host:7101`; several of a role in the order of their ids. */
+export function parseEndpoints(given: string, name: string): Endpoints {
+  const places: Place[] = [];
+  for (const part of given.split(',')) {
+    const [roleText = '', address = ''] = part.trim().split('=', 2);
+    const role = ROLES.find((each) => each === roleText || `${each}s` === roleText);
+    if (role === undefined || (parseHostPort(address)?.port ?? 0) === 0)
+      throw new UsageError(
+        `${name} must be a list such as proposer=127.0.0.1:7201,learner=127.0.0.1:7301; ${JSON.stringify(part)} is not ROLE=HOST:PORT`,
+      );
+    places.push({ role, id: places.filter((each) => each.role === role).length + 1, address, listening: true });
+  }
+  return new Endpoints(places, name);
+}
+
+function parsePortBase(given: string, name: string): number {
+  const base = /^\d{1,5}$/.test(given) ? Number(given) : NaN;
+  if (base >= 1024 && base <= 64_000) return base;
+  throw new UsageError(`${name} must be a whole number from 1024 to 64000, not ${JSON.stringify(given)}`);
+}
+
+/** A local cluster: whoever listens, and whoever should. */
+async function local(base: number, io: Pick<Io, 'listens'>): Promise<Endpoints> {
+  const looked = await Promise.all(
+    ROLES.flatMap((role) =>
+      Array.from({ length: LOOKED_AT }, async (_, at) => {
+        const address = `${HOST}:${String(base + FIRST_PORT[role] + at)}`;
+        return { role, id: at + 1, address, listening: await io.listens(address) };
+      }),
+    ),
+  );
+  const last = (role: RoleName): number =>
+    Math.max(SHAPE[role], ...looked.filter((place) => place.role === role && place.listening).map(({ id }) => id));
+  const places = looked.filter(({ role, id }) => id <= last(role));
+  return new Endpoints(places, `the local cluster on port base ${String(base)}`);
+}

@@ -1,0 +1,14 @@
+/** The outside of a command, so that tests can be it. */
+export interface Io {
+  readonly out: (line: string) => void;
+  readonly err: (line: string) => void;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** Standard input. */
+  readonly input: AsyncIterable<Uint8Array | string>;
+  /** False when standard input is a terminal, where nobody means it as a list of values. */
+  readonly piped: boolean;
+  /** Whether something listens on an address. */
+  readonly listens: (address: string) => Promise<boolean>;
+  /** Comes when the user gives up (Ctrl-C). */
+  readonly signal: AbortSignal;
+}

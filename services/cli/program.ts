@@ -1,0 +1,171 @@
+/** The command line: which commands there are, what each takes, and how each is shown in `--help`. */
+import { Command, CommanderError, Option } from 'commander';
+import { bench } from './commands/bench.ts';
+import { dump, verify } from './commands/journal.ts';
+import { showLog, subscribe } from './commands/log.ts';
+import type { LogOptions } from './commands/log.ts';
+import { forgetLearner, moveLeader } from './commands/operate.ts';
+import { propose } from './commands/propose.ts';
+import type { ProposeOptions } from './commands/propose.ts';
+import { logs, status } from './commands/status.ts';
+import type { StatusOptions } from './commands/status.ts';
+import { contextOf } from './context.ts';
+import type { Context } from './context.ts';
+import { EXIT, EXIT_HELP, errorLine, exitCodeOf } from './exit.ts';
+import type { Io } from './io.ts';
+
+/** Runs one command line (without node and the program's name). Resolves to the exit code; never fails. */
+export async function run(argv: readonly string[], io: Io): Promise<number> {
+  let code: number = EXIT.ok;
+  const program = build(io, (result) => (code = result));
+  try {
+    await program.parseAsync([...argv], { from: 'user' });
+    return code;
+  } catch (error) {
+    // Commander has printed what is wrong, or the help that was asked for.
+    if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
+    if (io.signal.aborted) return EXIT.ok;
+    io.err(errorLine(error, argv.includes('--json')));
+    return exitCodeOf(error);
+  }
+}
+
+function build(io: Io, done: (code: number) => void): Command {
+  const program = new Command('synodctl')
+    .description('Synod from the command line: propose values, read logs, look at a cluster and operate it.')
+    .exitOverride()
+    .configureOutput({
+      writeOut: (text) => {
+        io.out(text.replace(/\n$/, ''));
+      },
+      writeErr: (text) => {
+        io.err(text.replace(/\n$/, ''));
+      },
+      outputError: (text, write) => {
+        write(text.replace(/^error: /, 'synodctl: '));
+      },
+    })
+    .showHelpAfterError('(see --help)')
+    .enablePositionalOptions()
+    .addHelpText('after', `\nExample:\n  synodctl propose hello\n${EXIT_HELP}`);
+  clusterOptions(program);
+  const add: Add = (parent, usage, about, example) =>
+    parent
+      .command(usage)
+      .description(about)
+      .exitOverride()
+      .addHelpText('after', `\nExample:\n  ${example.join('\n  ')}\n${EXIT_HELP}`);
+  /** An action that speaks to a cluster; options before the command's name count, too. */
+  const cluster =
+    (run: Action) =>
+    async (...given: unknown[]): Promise<void> => {
+      const command = given[given.length - 1] as Command;
+      const options = { ...program.opts(), ...command.opts<Options>() };
+      done(await run(command.args, options, await contextOf(options, io)));
+    };
+  valueCommands(program, add, cluster);
+  clusterCommands(program, add, cluster);
+  localCommands(program, add, io, done);
+  return program;
+}
+
+type Add = (parent: Command, usage: string, about: string, example: readonly string[]) => Command;
+/** What commander hands over; each command reads what it declared. */
+type Options = ProposeOptions & LogOptions & StatusOptions & { readonly force?: boolean };
+type Action = (args: string[], options: Options, context: Context) => Promise<number>;
+type Cluster = (run: Action) => (...given: unknown[]) => Promise<void>;
+
+function clusterOptions(command: Command): Command {
+  return command
+    .option('--endpoints <list>', 'ROLE=HOST:PORT,… of proposers, learners and acceptors (SYNOD_ENDPOINTS)')
+    .option('--port-base <n>', 'the local cluster on this port base (SYNOD_PORT_BASE; default 7000)')
+    .option('--timeout <seconds>', 'how long to try (default 5)')
+    .option('--json', 'print JSON, one object a line');
+}
+
+function logOption(): Option {
+  return new Option('-l, --log <name>', 'the log').default('default');
+}
+
+function valueCommands(program: Command, add: Add, cluster: Cluster): void {
+  clusterOptions(
+    add(program, 'propose [value...]', 'Have values chosen; prints log, slot, ballot and value of each.', [
+      'synodctl propose hello',
+      'synodctl propose --log orders --file orders.txt',
+      'synodctl propose --protocol basic --log primary node-1',
+    ]),
+  )
+    .addOption(logOption())
+    .option('--protocol <name>', 'multi: the next slot of the log; basic: a decree, slot 0 alone', 'multi')
+    .option('-f, --file <path>', 'values from a file, one a line; - is standard input')
+    .option('--base64', 'values are given and shown as base64')
+    .action(cluster((values, options, context) => propose(values, options, context)));
+  for (const [name, about, example, run] of [
+    ['log', 'What was chosen, slot by slot.', 'synodctl log --log orders --from 100 --limit 20', showLog],
+    ['subscribe', 'What is chosen, as it is applied, until Ctrl-C.', 'synodctl subscribe --log orders', subscribe],
+  ] as const) {
+    const command = clusterOptions(add(program, name, about, [example]))
+      .addOption(logOption())
+      .option('--from <slot>', 'the first slot', '0')
+      .option('--limit <n>', `at most so many entries (default ${name === 'log' ? '100' : 'no end'})`)
+      .option('--all', 'also no-ops, duplicates and sessions')
+      .option('--base64', 'show values as base64')
+      .action(cluster((_args, options, context) => run(options, context)));
+    if (name === 'log') command.option('--local', 'what one learner has, without asking a quorum for the end');
+  }
+}
+
+function clusterCommands(program: Command, add: Add, cluster: Cluster): void {
+  clusterOptions(add(program, 'logs', 'All logs: leader, ballot, watermarks.', ['synodctl logs --all --json']))
+    .option('--all', "also Synod's own logs")
+    .option('--limit <n>', 'at most so many logs (default 1000)')
+    .action(cluster((_args, options, context) => logs(options, context)));
+  clusterOptions(
+    add(program, 'status', 'All members: leaders, ballots, watermarks, queues, disks, and what is kept and why.', [
+      'synodctl status',
+      'synodctl status --log orders --json',
+    ]),
+  )
+    .option('-l, --log <name>', 'only this log')
+    .option('--all', "also Synod's own logs")
+    .option('--limit <n>', 'at most so many logs (default 20)')
+    .action(cluster((_args, options, context) => status(options, context)));
+
+  const leader = program.command('leader').description('Who leads a log.').exitOverride();
+  clusterOptions(
+    add(leader, 'move <log> <proposer>', 'Have another proposer lead a log; PROPOSER is its number, or any.', [
+      'synodctl leader move orders 2',
+    ]),
+  ).action(cluster(([log = '', to = ''], _options, context) => moveLeader(log, to, context)));
+
+  const learner = program.command('learner').description('Learners and what they hold.').exitOverride();
+  clusterOptions(
+    add(learner, 'forget <learner>', "Stop counting on a learner's disk; by its number or its disk's id.", [
+      'synodctl learner forget 2',
+    ]),
+  )
+    .option('--force', 'even where fewer disks than trim.holders keep what acceptors have dropped')
+    .action(cluster(([id = ''], options, context) => forgetLearner(id, options.force ?? false, context)));
+}
+
+function localCommands(program: Command, add: Add, io: Io, done: (code: number) => void): void {
+  const journal = program.command('journal').description("An acceptor's journal, read where it lies.").exitOverride();
+  for (const [name, about, example, run] of [
+    ['verify', 'Read every record and say what a start would say.', 'synodctl journal verify data/acceptor-1', verify],
+    ['dump', 'Print every record, oldest first.', 'synodctl journal dump data/acceptor-1 --json', dump],
+  ] as const)
+    add(journal, `${name} <dir>`, about, [example])
+      .option('--json', 'print JSON')
+      .action(async (folder: string, options: { json?: boolean }) => {
+        done(await run(folder, options, io));
+      });
+  add(program, 'bench [args...]', 'Measure this machine: starts a cluster of its own. See bench --help.', [
+    'synodctl bench --quick',
+  ])
+    .allowUnknownOption()
+    .passThroughOptions()
+    .helpOption(false)
+    .action(async (args: string[]) => {
+      done(await bench(args));
+    });
+}
