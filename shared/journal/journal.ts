@@ -143,6 +143,10 @@ export class SegmentedJournal implements Journal {
     return this.#used() + (spare ? this.#options.segmentBytes : 0);
   }
 
+  get wantsTrim(): boolean {
+    return this.#used() > this.#options.bytesMax / 2;
+  }
+
   get hasRoom(): boolean {
     if (this.#life !== 'open' || this.#spare.kind === 'no-space') return false;
     return this.#used() <= this.#options.bytesMax;

@@ -60,8 +60,12 @@ export type AcceptorEvent =
   | { readonly kind: 'question'; readonly from: string; readonly message: TipQuestion }
   | { readonly kind: 'forget'; readonly from: string; readonly disk: string; readonly force: boolean }
   | { readonly kind: 'loaded'; readonly id: number; readonly votes: readonly VoteRange[] }
-  /** Whether the journal takes new slots, and how many of its bytes are used. */
+  /** Whether the journal takes new slots. */
   | { readonly kind: 'room'; readonly hasRoom: boolean }
+  /** The journal would like to drop what stands below this position: the few votes that are still needed there move on. */
+  | { readonly kind: 'compact'; readonly below: number }
+  /** Of the acceptor to itself: write the old votes of a log again. */
+  | { readonly kind: 'rewrite'; readonly log: string }
   | { readonly kind: 'tick' };
 
 export type AcceptorEffect =
@@ -85,6 +89,10 @@ export type AcceptorEffect =
   | { readonly kind: 'trim'; readonly below: number }
   | NoteEffect;
 
+/** What is moved on at once: logs with this many pieces of the journal at most, and this many of them. */
+const COMPACT_PIECES = 4;
+const COMPACT_LOGS = 256;
+
 interface Vote {
   readonly ballot: Ballot;
   readonly batch: Batch;
@@ -106,6 +114,8 @@ interface LogRecord {
   overrideAt: number;
   /** Raised when a vote below `kept` changes, so that a load that ran meanwhile is repeated. */
   oldVotesVersion: number;
+  /** Its old votes are being read, to be written again. */
+  rewriting: boolean;
   /** By learner disk. */
   readonly holders: Map<string, { held: number; agreed: number }>;
 }
@@ -171,6 +181,10 @@ export class Acceptor implements Machine<AcceptorEvent, AcceptorEffect> {
       case 'room':
         this.#hasRoom = event.hasRoom;
         return;
+      case 'compact':
+        return this.#onCompact(event.below);
+      case 'rewrite':
+        return this.#onRewrite(event, loaded);
       case 'tick':
         return this.#onTick();
       default:
@@ -551,6 +565,45 @@ export class Acceptor implements Machine<AcceptorEvent, AcceptorEffect> {
     this.#note({ kind: 'trimmed', log: log.name, floor });
   }
 
+  /**
+   * A log that rests keeps its last few slots for ever: learners agree at checkpoints only. Such votes would pin the oldest
+   * segment of a journal that other logs fill, so they are written again at its end. Logs with much to keep stay where they are:
+   * moving them frees nothing.
+   */
+  #onCompact(below: number): void {
+    let moved = 0;
+    for (const log of this.#logs.values()) {
+      if (log.rewriting || log.index.size > COMPACT_PIECES || (log.index.oldest ?? below) >= below) continue;
+      if (log.highest + 1 - log.floor > LIMITS.batchValuesMax || moved++ >= COMPACT_LOGS) continue;
+      log.rewriting = true;
+      this.#handle({ kind: 'rewrite', log: log.name }, undefined);
+    }
+  }
+
+  #onRewrite(event: AcceptorEvent & { kind: 'rewrite' }, loaded: RangeMap<Vote> | undefined): void {
+    const log = this.#logs.get(event.log);
+    if (log === undefined) return;
+    const votes = this.#votesFor(event, log, log.floor, log.highest + 1, loaded);
+    if (votes === undefined) return;
+    log.rewriting = false;
+    if (votes.end < log.highest + 1) return;
+    const begin = this.#position;
+    log.index.close();
+    for (const { from, to, value } of votes.ranges) {
+      // The same vote, not a new one: nothing about the log changes, and nobody is told.
+      const position = this.#persist({
+        kind: 'vote',
+        log: log.name,
+        ballot: value.ballot,
+        first: from,
+        batch: value.batch,
+        watermark: log.watermark,
+      });
+      log.index.add(position, from, to, value.batch.bytes.length);
+    }
+    log.index.dropBefore(begin);
+  }
+
   #setFloor(log: LogRecord, floor: number): void {
     log.floor = Math.max(log.floor, floor);
     log.watermark = Math.max(log.watermark, log.floor);
@@ -699,6 +752,7 @@ function newLog(name: string): LogRecord {
     floor: 0,
     overrideAt: -Infinity,
     oldVotesVersion: 0,
+    rewriting: false,
     holders: new Map(),
   };
 }

@@ -55,6 +55,17 @@ export class VoteIndex {
     return this.#pieces[0]?.first;
   }
 
+  /** Forgets pieces that end below the position: what they held stands further on as well. */
+  dropBefore(position: number): void {
+    this.#pieces = this.#pieces.filter((piece) => piece.last >= position);
+  }
+
+  /** The next vote begins a piece of its own. */
+  close(): void {
+    const last = this.#pieces[this.#pieces.length - 1];
+    if (last !== undefined) last.bytes = PIECE_BYTES;
+  }
+
   get size(): number {
     return this.#pieces.length;
   }

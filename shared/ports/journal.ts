@@ -38,6 +38,8 @@ export interface Journal {
   readonly entryBytesMax: number;
   /** False while the next segment cannot be preallocated (no space) or `bytes` is at its limit. New work is refused then (R4). */
   readonly hasRoom: boolean;
+  /** Half of the room is used: what little is still needed of the oldest entries should be appended again, so that they can go. */
+  readonly wantsTrim: boolean;
   /** Tries again to preallocate the next segment, in the background; to be called now and then while `hasRoom` is false. */
   seekRoom(): void;
   /** To be called when nothing came for a while: writes a sync mark behind the last write, unless there is one (R6). */

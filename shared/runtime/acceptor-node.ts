@@ -32,6 +32,9 @@ interface Held {
   readonly effect: Outgoing | (AcceptorEffect & { kind: 'trim' });
 }
 
+/** How often what pins a journal that fills is moved on. Milliseconds. */
+const COMPACT_MS = 1_000;
+
 export class AcceptorNode {
   readonly #machine: Acceptor;
   readonly #journal: Journal;
@@ -39,6 +42,7 @@ export class AcceptorNode {
   readonly #inbox: Inbox<AcceptorEvent, AcceptorEffect>;
   readonly #held = new Fifo<Held>();
   #hadRoom = true;
+  #compactAt = -Infinity;
 
   constructor(machine: Acceptor, journal: Journal, ports: AcceptorPorts) {
     this.#machine = machine;
@@ -81,6 +85,12 @@ export class AcceptorNode {
     const hasRoom = this.#journal.hasRoom;
     if (hasRoom !== this.#hadRoom) this.post({ kind: 'room', hasRoom });
     this.#hadRoom = hasRoom;
+    const now = this.#ports.now();
+    if (this.#journal.wantsTrim && now - this.#compactAt >= COMPACT_MS) {
+      this.#compactAt = now;
+      const { first, newest } = this.#journal;
+      this.post({ kind: 'compact', below: first + Math.ceil((newest - first) / 4) });
+    }
     this.post({ kind: 'tick' });
   }
 

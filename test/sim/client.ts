@@ -62,7 +62,7 @@ export class SimClient {
 
   #begin(): void {
     const { prng } = this.#world;
-    if (this.#decrees.length > 0 && prng.chance(0.1)) {
+    if (this.#decrees.length > 0 && prng.chance(0.2)) {
       this.#left--;
       const entry = encodeEntry({ kind: 'decree', client: this.#id, payload: Buffer.from(hex(prng, 8)) });
       return this.#run({

@@ -28,6 +28,10 @@ export class SimJournal implements Journal {
   readonly bytes = 0;
   readonly hasRoom = true;
   synced: number;
+  get wantsTrim(): boolean {
+    return this.#segments.length > 3;
+  }
+
   #writing: number | undefined;
   #crashed = false;
   readonly #segments: Segment[];

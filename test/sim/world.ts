@@ -30,6 +30,7 @@ export interface SimOptions {
 
 const FAULTS_MS = 8_000;
 const HEAL_MS = 60_000;
+const DECREES = ['decree-1', 'decree-2', 'decree-3', 'decree-4', 'decree-5', 'decree-6', 'decree-7', 'decree-8'];
 
 /** Runs one seed to its end. The same seed does the same on every machine. */
 export async function simulate(seed: number, options: SimOptions = {}): Promise<SimResult> {
@@ -80,7 +81,7 @@ class Run implements World {
     this.holders = Math.min(2, this.learners.length);
     const logs = ['a', 'b', 'c'].slice(0, prng.pick([1, 1, 2, 3]));
     for (let i = 0; i < prng.pick([1, 2, 4]); i++)
-      this.#clients.push(new SimClient(this, logs, ['decree-1', 'decree-2'], 20 + prng.below(60)));
+      this.#clients.push(new SimClient(this, logs, DECREES, 20 + prng.below(60)));
   }
 
   async run(): Promise<SimResult> {
@@ -140,20 +141,22 @@ class Run implements World {
   #planFaults(): void {
     const { prng } = this;
     if (prng.chance(0.1)) return;
-    const every = prng.pick([150, 400, 1_500]);
+    const every = prng.pick([60, 150, 500]);
     const next = (): void => {
       if (!this.#faulty) return;
       this.#fault();
       this.schedule.after(prng.next() * 2 * every, next);
     };
-    this.schedule.after(prng.next() * 1_000, next);
+    this.schedule.after(prng.next() * prng.pick([50, 1_000]), next);
   }
 
   #fault(): void {
     const { prng } = this;
     const kind = prng.next();
-    if (kind < 0.6) return this.#crash(prng.pick(this.#nodes), prng.next() * 800);
-    if (kind < 0.65) {
+    if (kind < 0.35) return this.#crash(prng.pick(this.#nodes), prng.next() * 500);
+    if (kind < 0.5) return this.#crash(prng.pick(this.proposers), prng.next() * 50);
+    if (kind < 0.57) return this.#flap(prng.pick(this.proposers), 2 + prng.below(4));
+    if (kind < 0.62) {
       // Everything loses its power at once.
       for (const node of this.#nodes) this.#crash(node, prng.next() * 300);
       return;
@@ -172,6 +175,15 @@ class Run implements World {
     });
   }
 
+  /** A proposer that dies again soon after each of its starts. */
+  #flap(node: SimProposer, times: number): void {
+    this.#crash(node, 1);
+    if (times > 1)
+      this.schedule.after(5 + this.prng.next() * 150, () => {
+        if (this.#faulty) this.#flap(node, times - 1);
+      });
+  }
+
   /** Cuts one node off, both ways or one way, or two nodes from one another. */
   #partition(): void {
     const { prng, network } = this;
@@ -186,7 +198,7 @@ class Run implements World {
     }
     for (const link of cut) network.cut.add(link);
     this.count(both ? 'partition' : 'one-way partition');
-    this.schedule.after(prng.next() * 2_000, () => {
+    this.schedule.after(prng.next() * prng.pick([100, 2_000]), () => {
       for (const link of cut) network.cut.delete(link);
     });
   }

@@ -5,6 +5,8 @@
  * are repeated messages, so what waits for a slow stream is joined without being encoded again.
  */
 import { assertNever } from '../../base/assert.ts';
+import { SynodError } from '../../base/errors.ts';
+import { FAST, type Ballot } from '../../paxos/ballot.ts';
 import type {
   Accept,
   Accepted,
@@ -158,7 +160,7 @@ export function readPrepare(m: wire.Prepare): Prepare {
   return {
     kind: 'prepare',
     log: logName(m.log),
-    ballot: readBallot(m.ballot, 'prepare.ballot'),
+    ballot: classicBallot(m.ballot, 'prepare.ballot'),
     from,
     to: m.to === undefined ? undefined : notBelow(whole(m.to, 'prepare.to'), from, 'prepare.to', 'prepare.from'),
     purpose: readEnum(PURPOSES, m.purpose, 'prepare.purpose'),
@@ -166,6 +168,17 @@ export function readPrepare(m: wire.Prepare): Prepare {
     override: m.override,
     ask: m.ask,
   };
+}
+
+/** The formats have room for fast ballots, the acceptors do not vote at them: a fast vote counted by classic quorums is unsafe. */
+function classicBallot(ballot: wire.Prepare['ballot'], field: string): Ballot {
+  const read = readBallot(ballot, field);
+  if (read.kind === FAST)
+    throw new SynodError(
+      'UNIMPLEMENTED',
+      `${field} is a fast ballot: this version of Synod runs Basic and Multi-Paxos, at classic ballots`,
+    );
+  return read;
 }
 
 export function writeAccept(m: Accept): wire.Accept {
@@ -185,7 +198,7 @@ export function readAccept(m: wire.Accept): Accept {
   return {
     kind: 'accept',
     log: logName(m.log),
-    ballot: readBallot(m.ballot, 'accept.ballot'),
+    ballot: classicBallot(m.ballot, 'accept.ballot'),
     first: m.first,
     batch,
     watermark: whole(m.watermark, 'accept.watermark'),
