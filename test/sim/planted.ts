@@ -37,11 +37,10 @@ export const PLANTED_FAULTS: readonly PlantedFault[] = [
     replace: '',
   },
   {
-    name: 'a proposer that stepped down uses its ballot again',
+    name: 'a new leader begins at the watermark and does not propose again what phase 1 found above it',
     file: 'shared/paxos/leader.ts',
-    find: 'const ballot = freshBallot(this.#ctx, this.#seen);',
-    replace:
-      'const ballot = this.#seen.incarnation === this.#ctx.self.incarnation ? this.#seen : freshBallot(this.#ctx, this.#seen);',
+    find: 'const next = Math.max(phase1.highest + 1, start);',
+    replace: 'const next = start;',
   },
   {
     name: 'counters without proposer id: ballots are compared by round alone',
