@@ -10,7 +10,7 @@ import type { Clock, Random } from '../../shared/ports/clock.ts';
 import type { LearnerStore } from '../../shared/ports/learner-store.ts';
 import type { Log } from '../../shared/ports/telemetry.ts';
 import type { Connection } from '../../shared/platform/grpc/connection.ts';
-import { rawMethod } from '../../shared/platform/grpc/methods.ts';
+import { raw } from '../../shared/wire/raw.ts';
 import { PersistentStream } from '../../shared/platform/grpc/persistent-stream.ts';
 import { decodeFollowResponse, encodeFollowHello, encodeFromLearner } from '../../shared/wire/codec/learner.ts';
 import type { FromLearner } from '../../shared/wire/codec/learner.ts';
@@ -114,7 +114,7 @@ export class Acceptors {
     const { header, store, clock, random, log } = this.#options;
     return new PersistentStream<FromLearner, Buffer, Buffer>({
       connection,
-      method: rawMethod(AcceptorServiceService.follow),
+      method: raw(AcceptorServiceService.follow),
       clock,
       random,
       hello: () =>

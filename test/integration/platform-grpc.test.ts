@@ -10,7 +10,8 @@ import { InvariantError } from '../../shared/base/assert.ts';
 import { SynodError } from '../../shared/base/errors.ts';
 import { connect } from '../../shared/platform/grpc/connection.ts';
 import type { Connection, ReceivedStatus } from '../../shared/platform/grpc/connection.ts';
-import { rawMethod, service } from '../../shared/platform/grpc/methods.ts';
+import { service } from '../../shared/platform/grpc/methods.ts';
+import { raw } from '../../shared/wire/raw.ts';
 import type { Handlers, Method } from '../../shared/platform/grpc/methods.ts';
 import { PersistentStream } from '../../shared/platform/grpc/persistent-stream.ts';
 import { serve } from '../../shared/platform/grpc/server.ts';
@@ -203,7 +204,7 @@ describe('unary calls', () => {
 
   test('bytes pass through a raw method as they came', async () => {
     const connection = to(await start());
-    const answer = await connection.unary(rawMethod(Echo.say), Buffer.from('{"say":"raw"}'), call);
+    const answer = await connection.unary(raw(Echo.say), Buffer.from('{"say":"raw"}'), call);
     expect(answer.toString()).toBe('{"say":"raw"}');
   });
 });
@@ -218,7 +219,7 @@ describe('a server', () => {
 
   test('answers gRPC health', async () => {
     const server = await start();
-    const health: Method<Buffer, Buffer> = rawMethod({ ...Echo.say, path: '/grpc.health.v1.Health/Check' });
+    const health: Method<Buffer, Buffer> = raw({ ...Echo.say, path: '/grpc.health.v1.Health/Check' });
     const connection = to(server);
     expect([...(await connection.unary(health, Buffer.alloc(0), call))]).toEqual([8, 2]);
     server.setServing(true);

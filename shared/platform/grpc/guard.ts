@@ -88,7 +88,7 @@ export class Guard {
       };
       let result: Res | Promise<Res>;
       try {
-        result = handler(call.request, new CallContext(call, answer.deadline));
+        result = handler(readable(call.request), new CallContext(call, answer.deadline));
       } catch (error) {
         finish(error);
         return;
@@ -108,7 +108,7 @@ export class Guard {
 
   serverStream<Req, Res>(handler: ServerStreamHandler<Req, Res>): handleServerStreamingCall<Req, Res> {
     return (stream) => {
-      this.#open(stream, (context) => handler(stream.request, stream, context));
+      this.#open(stream, (context) => handler(readable(stream.request), stream, context));
     };
   }
 
@@ -234,4 +234,10 @@ function sent(status: Status): SentStatus {
 
 function isPromise<T>(value: T | Promise<T>): value is Promise<T> {
   return value instanceof Promise;
+}
+
+/** A request that could not be decoded comes as the error that says why, in the request's place (`served` in `wire`). */
+function readable<Req>(request: Req): Req {
+  if (request instanceof SynodError) throw request;
+  return request;
 }

@@ -13,22 +13,6 @@ export interface Method<Req, Res> {
   readonly responseDeserialize: (bytes: Buffer) => Res;
 }
 
-/** The same method with bytes in place of messages: a message is encoded once and sent to many, or decoded when it is wanted. */
-export function rawMethod(
-  method: Pick<Method<never, never>, 'path' | 'requestStream' | 'responseStream'>,
-): Method<Buffer, Buffer> {
-  const same = (bytes: Buffer): Buffer => bytes;
-  return {
-    path: method.path,
-    requestStream: method.requestStream,
-    responseStream: method.responseStream,
-    requestSerialize: same,
-    requestDeserialize: same,
-    responseSerialize: same,
-    responseDeserialize: same,
-  };
-}
-
 export type UnaryHandler<Req, Res> = (request: Req, call: CallContext) => Res | Promise<Res>;
 export type ServerStreamHandler<Req, Res> = (
   request: Req,
