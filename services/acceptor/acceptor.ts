@@ -198,9 +198,12 @@ class AcceptorProcess implements RunningAcceptor {
   #refuse(reason: string): void {
     const { log, onRefused } = this.#ports;
     log.error({ reason }, 'this acceptor must not speak');
-    const ended = this.#server?.close(LAST_WORDS_MS) ?? Promise.resolve();
-    void ended.then(() => {
-      onRefused(reason);
+    // What is being answered in this turn comes first.
+    setImmediate(() => {
+      const ended = this.#server?.close(LAST_WORDS_MS) ?? Promise.resolve();
+      void ended.then(() => {
+        onRefused(reason);
+      });
     });
   }
 

@@ -14,6 +14,7 @@ runMain(async () => {
   const log = createLogger({ role: 'acceptor', id: config.id, level: config['log.level'] });
   const lifecycle = new Lifecycle({ log, graceMs: config['stop.grace'] });
   lifecycle.install();
+  log.info({ settings: shown }, 'starting');
   for (const warning of warnings) log.warn({}, warning);
 
   const data = await openData(config.data);

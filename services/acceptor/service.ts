@@ -5,7 +5,7 @@ import type { Owner } from '../../shared/paxos/ballot.ts';
 import type { Accept, Prepare } from '../../shared/paxos/messages.ts';
 import type { CallContext } from '../../shared/platform/grpc/context.ts';
 import { service } from '../../shared/platform/grpc/methods.ts';
-import type { Handlers, ServedService, UnaryHandler } from '../../shared/platform/grpc/methods.ts';
+import type { Handlers, ServedService } from '../../shared/platform/grpc/methods.ts';
 import {
   readAccept,
   readPrepare,
@@ -50,41 +50,33 @@ export function acceptorService(core: Core, status: () => AcceptorServiceStatusR
     checkHeader(readClientHeader(header), core.self, EVERYBODY);
   };
   const handlers: Handlers<typeof DEFINITION> = {
-    prepare: readable((request: PrepareRequest, call) => onPrepare(core, request, call)),
-    accept: readable((request: AcceptRequest, call) => onAccept(core, request, call)),
+    prepare: (request, call) => onPrepare(core, request, call),
+    accept: (request, call) => onAccept(core, request, call),
     session: (stream, context) => {
       core.sessions.open(stream, context);
     },
     follow: (stream, context) => {
       core.followers.open(stream, context);
     },
-    tip: readable((request: TipRequest, call) => {
+    tip: (request, call) => {
       anybody(request.header);
       return onTip(core, request, call);
-    }),
-    introduce: readable((request: IntroduceRequest) => onIntroduce(core, request)),
-    forget: readable((request: ForgetRequest, call) => {
+    },
+    introduce: (request) => onIntroduce(core, request),
+    forget: (request, call) => {
       anybody(request.header);
       return onForget(core, request, call);
-    }),
-    status: readable((request) => {
+    },
+    status: (request) => {
       anybody(request.header);
       return status();
-    }),
-    logs: readable((request) => {
+    },
+    logs: (request) => {
       anybody(request.header);
       return logsResponse(core.machine, request, core.config['trim.holders'], [...core.followers.status()]);
-    }),
+    },
   };
   return service(DEFINITION, handlers);
-}
-
-/** Throws what could not be read instead of a request (see `served`). */
-function readable<Req, Res>(handler: UnaryHandler<Req, Res>): UnaryHandler<Req, Res> {
-  return (request, call) => {
-    if (request instanceof SynodError) throw request;
-    return handler(request, call);
-  };
 }
 
 async function onPrepare(core: Core, request: PrepareRequest, call: CallContext): Promise<PrepareResponse> {

@@ -5,7 +5,7 @@
 import type { ServerDuplexStream } from '@grpc/grpc-js';
 import { SynodError } from '../../shared/base/errors.ts';
 import type { AcceptorEvent } from '../../shared/paxos/acceptor.ts';
-import { BALLOT_ZERO, FAST, formatBallot, ownedBy, sameBallot } from '../../shared/paxos/ballot.ts';
+import { BALLOT_ZERO, formatBallot, ownedBy, sameBallot } from '../../shared/paxos/ballot.ts';
 import type { Owner } from '../../shared/paxos/ballot.ts';
 import type { Accept, Accepted, FromAcceptor, Rejected, ToAcceptor } from '../../shared/paxos/messages.ts';
 import type { StreamContext } from '../../shared/platform/grpc/context.ts';
@@ -181,15 +181,10 @@ export function ownerOf(header: Header, expected: Expected): Owner {
   return { proposer: id, incarnation };
 }
 
-/** R2: only its owner uses a classic ballot; fast ballots are not voted at here. */
+/** R2: only its owner uses a classic ballot. Fast ones were refused where the message was read. */
 export function checkOwner(message: ToAcceptor, owner: Owner): void {
   if (message.kind === 'tell' || message.kind === 'alive') return;
   const { ballot } = message;
-  if (ballot.kind === FAST)
-    throw new SynodError(
-      'INVALID_ARGUMENT',
-      `${message.kind}.ballot ${formatBallot(ballot)} is fast: a classic one is needed`,
-    );
   if (ownedBy(ballot, owner)) return;
   throw new SynodError(
     'INVALID_ARGUMENT',

@@ -12,6 +12,7 @@ import type { Ballot } from '../../shared/paxos/ballot.ts';
 import type { Accept, FromAcceptor, Prepare, ToAcceptor } from '../../shared/paxos/messages.ts';
 import { configurationId } from '../../shared/platform/configuration.ts';
 import { connect } from '../../shared/platform/grpc/connection.ts';
+import type { ChannelTuning } from '../../shared/platform/grpc/options.ts';
 import type { Connection } from '../../shared/platform/grpc/connection.ts';
 import { raw } from '../../shared/wire/raw.ts';
 import type { Disk } from '../../shared/ports/disk.ts';
@@ -99,10 +100,11 @@ export async function freePorts(count: number): Promise<number[]> {
   return ports;
 }
 
-export function to(acceptor: { readonly address: string }): Connection {
+export function to(acceptor: { readonly address: string }, tuning: ChannelTuning = {}): Connection {
   const connection = connect(acceptor.address, {
     fromStatus: (received) => errorOf(received).error,
     ownConnection: true,
+    ...tuning,
   });
   cleanups.push(() => {
     connection.close();

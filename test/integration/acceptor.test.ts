@@ -110,7 +110,7 @@ describe('unary calls', () => {
       'does not belong to proposer 1',
     );
     await expect(callAccept(connection, accept(1, 0, ['x'], { ballot: ballot(1, { kind: FAST }) }))).rejects.toThrow(
-      'is fast',
+      'fast ballot',
     );
     const { logs } = await connection.unary(Service.status, { header: undefined }, { timeoutMs: 5_000 });
     expect(logs).toBe(0);
