@@ -60,10 +60,12 @@ export class SynodClient {
       attemptMs: options.attemptMs ?? 2_000,
       failFast: options.failFast ?? false,
       waitingMax: options.waitingMax ?? 10_000,
+      ownConnections: options.ownConnections ?? false,
     };
+    const { proposers, learners, ownConnections } = this.#options;
     this.#header = clientHeader(options.cluster);
-    this.#proposers = new Routes('proposer', this.#options.proposers, realRandom.next());
-    this.#learners = new Routes('learner', this.#options.learners, realRandom.next());
+    this.#proposers = new Routes('proposer', proposers, realRandom.next(), ownConnections);
+    this.#learners = new Routes('learner', learners, realRandom.next(), ownConnections);
   }
 
   /**

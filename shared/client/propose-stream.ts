@@ -90,6 +90,14 @@ export class ProposeStream {
     return this.#unanswered;
   }
 
+  /** Resolves when a proposer has taken the stream and its session is open. */
+  async opened(): Promise<void> {
+    while (this.#session === undefined) {
+      this.#hasRoom();
+      await this.#room();
+    }
+  }
+
   /**
    * Writes values and resolves when all of them are on their way: wait for it before writing more (backpressure). Rejects when the
    * stream has ended; which of the values were chosen says `onAnswer`.
@@ -99,6 +107,13 @@ export class ProposeStream {
       while (!this.#hasRoom()) await this.#room();
       this.#enqueue(value);
     }
+  }
+
+  /** Writes a value if there is room for it now. Throws when the stream has ended. */
+  tryWrite(value: Uint8Array): boolean {
+    if (!this.#hasRoom()) return false;
+    this.#enqueue(value);
+    return true;
   }
 
   /** Writes one value and resolves when it is chosen. Also waits for room. */
@@ -316,7 +331,7 @@ export class ProposeStream {
 
   /** A stream that answers nothing, or that nobody takes, is given up in the end. */
   #look(): void {
-    if (this.#unanswered === 0) return;
+    if (this.#unanswered === 0 && this.#session !== undefined) return;
     const now = realClock.now();
     const timeoutMs = this.#setup.timeoutMs ?? 30_000;
     if (now - this.#progressAt > timeoutMs) {

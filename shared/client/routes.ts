@@ -16,12 +16,14 @@ export class Routes {
   #current: number;
 
   /** Throws INVALID_ARGUMENT for an address that is none. `start` in [0, 1) chooses who is asked first. */
-  constructor(role: string, addresses: readonly string[], start: number) {
+  constructor(role: string, addresses: readonly string[], start: number, ownConnection = false) {
     for (const address of addresses)
       if ((parseHostPort(address)?.port ?? 0) === 0)
         throw new SynodError('INVALID_ARGUMENT', `${JSON.stringify(address)} is not HOST:PORT of a ${role}`);
     this.#role = role;
-    this.#connections = addresses.map((address) => connect(address, { fromStatus: errorReader(address) }));
+    this.#connections = addresses.map((address) =>
+      connect(address, { fromStatus: errorReader(address), ownConnection }),
+    );
     this.#current = Math.floor(start * addresses.length);
   }
 

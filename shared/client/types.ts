@@ -18,6 +18,8 @@ export interface ClientOptions {
   readonly attemptMs?: number;
   /** Gives up as soon as nobody at all takes a connection, instead of trying until the deadline. Default false. */
   readonly failFast?: boolean;
+  /** Connections of its own instead of those that clients of this process share. Default false. */
+  readonly ownConnections?: boolean;
   /** Proposals that may wait for room in their session before more are refused (R14). Default 10,000. */
   readonly waitingMax?: number;
 }
