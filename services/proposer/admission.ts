@@ -1,5 +1,6 @@
 /** The leader's copy of a log's session table (R12), as the heart asks for it. The simulator runs this very file. */
 import { decodeEntry } from '../../shared/machine/entry.ts';
+import type { Entry, UnknownEntry } from '../../shared/machine/entry.ts';
 import type { SessionRefusal, Sessions } from '../../shared/machine/sessions.ts';
 import type { Refused } from '../../shared/paxos/peers.ts';
 import type { Admission, Verdict } from '../../shared/paxos/proposing.ts';
@@ -7,9 +8,17 @@ import type { Admission, Verdict } from '../../shared/paxos/proposing.ts';
 const NEW: Verdict = { kind: 'new' };
 
 export function createAdmission(sessions: Sessions): Admission {
+  // What is checked and found new is fed right after: it is read once.
+  let lastBytes: Uint8Array | undefined;
+  let last: Entry | UnknownEntry | undefined;
+  const read = (bytes: Uint8Array): Entry | UnknownEntry => {
+    if (last === undefined || bytes !== lastBytes) last = decodeEntry(bytes);
+    lastBytes = bytes;
+    return last;
+  };
   return {
     check(bytes) {
-      const entry = decodeEntry(bytes);
+      const entry = read(bytes);
       if (entry.kind === 'open-session') {
         const open = sessions.sessionOf(entry.client);
         return open === undefined ? NEW : { kind: 'known', slot: open };
@@ -22,12 +31,15 @@ export function createAdmission(sessions: Sessions): Admission {
     },
     feed(slot, bytes) {
       // A table that stands above the slot has applied it already.
-      if (slot >= sessions.next) sessions.apply(slot, decodeEntry(bytes));
+      if (slot >= sessions.next) sessions.apply(slot, read(bytes));
     },
   };
 }
 
-/** What a client is told; `none` becomes `unknown` where the proposal was sent before (the proposer knows). */
+/**
+ * What a client is told. What is refused here was not proposed, so its outcome is none; that becomes unknown where the proposal
+ * was sent before, which the proposer knows (R15).
+ */
 export function refusalOf(reason: SessionRefusal, session: number, sequence: number): Refused {
   const refused = (code: Refused['code'], message: string, outcome: Refused['outcome']): Refused => ({
     kind: 'refused',
@@ -47,8 +59,8 @@ export function refusalOf(reason: SessionRefusal, session: number, sequence: num
     case 'session-expired':
       return refused(
         'FAILED_PRECONDITION',
-        `session ${String(session)} has expired, so nobody knows any more whether ${number} took effect; open a new one`,
-        'unknown',
+        `session ${String(session)} has expired, so nobody knows any more whether an earlier sending of ${number} took effect; open a new one`,
+        'none',
       );
     case 'below-window':
       return refused(

@@ -1,0 +1,86 @@
+/** The settings of a proposer. */
+import { z } from 'zod';
+import { PROPOSER_DEFAULTS } from '../../shared/paxos/proposing.ts';
+import { ACCEPTORS_MAX, ACCEPTORS_MIN } from '../../shared/paxos/quorum.ts';
+import { addressBook, commonSettings } from '../../shared/platform/config/common.ts';
+import { duration, integer, size } from '../../shared/platform/config/values.ts';
+
+const MIB = 1024 * 1024;
+const ms = (of: number): string => `${String(of)}ms`;
+
+export const proposerSettings = z
+  .object({
+    ...commonSettings,
+    ...addressBook,
+    'proposals.in-flight.max': integer({
+      describe: 'proposals held here before more are refused',
+      default: String(PROPOSER_DEFAULTS.inFlightMax),
+      min: 1,
+      max: 1_000_000,
+    }),
+    pipeline: integer({
+      describe: 'batches of one log under way at once; more fill a long network, fewer gather more values each',
+      default: String(PROPOSER_DEFAULTS.pipeline),
+      min: 1,
+      max: 1_000,
+    }),
+    'stream.queue.bytes': size({
+      describe: 'bytes that may wait for one slow acceptor, proposer or client',
+      default: '16MiB',
+      min: 4 * MIB,
+    }),
+    'heartbeat.interval': duration({
+      describe: 'how often this proposer tells the others that it is alive',
+      default: ms(PROPOSER_DEFAULTS.heartbeatMs),
+      min: 10,
+      max: 10_000,
+    }),
+    'peer.silence.min': duration({
+      describe: 'another proposer is given up after a silence between this and peer.silence.max',
+      default: ms(PROPOSER_DEFAULTS.silenceMsMin),
+      min: 20,
+      max: 60_000,
+    }),
+    'peer.silence.max': duration({
+      describe: 'the other end of that range',
+      default: ms(PROPOSER_DEFAULTS.silenceMsMax),
+      min: 20,
+      max: 60_000,
+    }),
+    'round.timeout': duration({
+      describe: 'how long a phase waits for its quorum before it is tried again',
+      default: ms(PROPOSER_DEFAULTS.timeoutMs),
+      min: 20,
+      max: 60_000,
+    }),
+    'probe.interval': duration({
+      describe: 'how often a probe round shows that a quorum answers',
+      default: ms(PROPOSER_DEFAULTS.probeMs),
+      min: 100,
+      max: 3_600_000,
+    }),
+  })
+  .superRefine((config, context) => {
+    const fault = (message: string): void => {
+      context.addIssue({ code: 'custom', message });
+    };
+    if (!config.proposers.has(config.id))
+      fault(
+        `--id ${String(config.id)} is not among the proposers ${[...config.proposers.keys()].join(', ')} (--proposers); ` +
+          'the others would not know it',
+      );
+    if (config.acceptors.size < ACCEPTORS_MIN || config.acceptors.size > ACCEPTORS_MAX)
+      fault(
+        `--acceptors names ${String(config.acceptors.size)}; a cluster has ${String(ACCEPTORS_MIN)} to ${String(ACCEPTORS_MAX)}`,
+      );
+    if (config['peer.silence.max'] < config['peer.silence.min'])
+      fault(
+        `--peer-silence-max is ${ms(config['peer.silence.max'])}, below --peer-silence-min, which is ${ms(config['peer.silence.min'])}`,
+      );
+    if (config['peer.silence.min'] < 2 * config['heartbeat.interval'])
+      fault(
+        `--peer-silence-min is ${ms(config['peer.silence.min'])}: at least two heartbeats (--heartbeat-interval, ${ms(config['heartbeat.interval'])}) must fit in it`,
+      );
+  });
+
+export type ProposerConfig = z.output<typeof proposerSettings>;

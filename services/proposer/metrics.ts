@@ -1,0 +1,173 @@
+/** What a proposer counts: notes of its machine, and proposals by what came of them. */
+import type { Note, Phase, Protocol, QuorumOutcome } from '../../shared/paxos/notes.ts';
+import { BATCH_BUCKETS } from '../../shared/platform/telemetry/metrics.ts';
+import type { Metrics } from '../../shared/platform/telemetry/metrics.ts';
+
+const PHASES = ['prepare', 'accept'] as const satisfies readonly Phase[];
+const PROTOCOLS = ['basic', 'multi', 'probe', 'finish'] as const satisfies readonly Protocol[];
+const QUORUM_OUTCOMES = ['reached', 'rejected', 'timeout'] as const satisfies readonly QuorumOutcome[];
+const OUTCOMES = ['chosen', 'known', 'refused', 'timeout'] as const;
+const CHANGES = ['taken', 'resigned', 'lost'] as const;
+const PEER_CHANGES = ['up', 'silent', 'refused'] as const;
+const BYTES_BUCKETS = [64, 256, 1_024, 4_096, 16_384, 65_536, 262_144, 1_048_576, 4_194_304] as const;
+
+export type ProposalOutcome = (typeof OUTCOMES)[number];
+
+/** What is asked for its value when it is scraped. */
+export interface Gauges {
+  readonly inFlight: () => number;
+  readonly queued: () => number;
+  readonly pending: () => number;
+  readonly waiting: () => number;
+  readonly led: () => number;
+  readonly peersAlive: () => number;
+  readonly acceptorsConnected: () => number;
+  readonly learnersReachable: () => number;
+}
+
+export type ProposerMetrics = ReturnType<typeof proposerMetrics>;
+
+/** Makes every series, at zero. `acceptors` are their ids in the order of their positions. */
+export function proposerMetrics(metrics: Metrics, acceptors: readonly number[]) {
+  const ids = acceptors.map(String);
+  const rtt = {
+    promise: metrics.histogram('synod_proposer_promise_seconds', 'From a Prepare to the promise of one acceptor', {
+      acceptor: ids,
+    }),
+    accept: metrics.histogram('synod_proposer_accept_seconds', 'From an Accept to the vote of one acceptor', {
+      acceptor: ids,
+    }),
+  };
+  const quorumTime = metrics.histogram('synod_proposer_quorum_seconds', 'Time until a phase had its quorum', {
+    phase: PHASES,
+  });
+  const quorums = metrics.counter('synod_proposer_quorums_total', 'How phases ended', {
+    phase: PHASES,
+    protocol: PROTOCOLS,
+    result: QUORUM_OUTCOMES,
+  });
+  const proposals = metrics.counter('synod_proposer_proposals_total', 'Proposals by what came of them', {
+    protocol: ['basic', 'multi', 'probe'],
+    outcome: OUTCOMES,
+  });
+  const values = metrics.histogram('synod_proposer_batch_values', 'Values of one batch', {}, BATCH_BUCKETS);
+  const bytes = metrics.histogram('synod_proposer_batch_bytes', 'Bytes of one batch', {}, BYTES_BUCKETS);
+  const changes = metrics.counter('synod_proposer_leader_changes_total', 'Leadership of a log taken or given up', {
+    change: CHANGES,
+  });
+  const campaigns = metrics.counter('synod_proposer_campaigns_total', 'Attempts to lead a log', {});
+  const forwarded = metrics.counter('synod_proposer_forwarded_total', 'Proposals given to the leader', {});
+  const peers = metrics.counter('synod_proposer_peer_changes_total', 'Other proposers heard again or given up', {
+    change: PEER_CHANGES,
+  });
+  const noOps = metrics.counter('synod_proposer_no_ops_total', 'Slots filled with a no-op', {});
+  const recovered = metrics.counter('synod_proposer_reproposed_total', 'Slots proposed again as found', {});
+  const pauses = metrics.histogram('synod_proposer_pause_seconds', 'Times that this process stood still', {});
+  const probe = metrics.histogram('synod_proposer_probe_seconds', 'Time of a probe round that was chosen', {});
+  const tally = tallies();
+  let forwards = 0;
+
+  return {
+    gauges: (of: Gauges): void => {
+      exposeGauges(metrics, of);
+    },
+    /** Counts one answer; it reaches the series with the next `flush`, because a counter costs more than the answer. */
+    answered: tally.add,
+    /** Call at the end of a turn. */
+    flush: (): void => {
+      tally.take((protocol, outcome, count) => {
+        proposals.inc({ protocol, outcome }, count);
+      });
+      if (forwards === 0) return;
+      forwarded.inc({}, forwards);
+      forwards = 0;
+    },
+    note: (note: Note): void => {
+      switch (note.kind) {
+        case 'promise-rtt':
+          rtt.promise.observe({ acceptor: ids[note.acceptor] ?? '' }, note.ms / 1_000);
+          return;
+        case 'accept-rtt':
+          rtt.accept.observe({ acceptor: ids[note.acceptor] ?? '' }, note.ms / 1_000);
+          return;
+        case 'quorum':
+          quorums.inc({ phase: note.phase, protocol: note.protocol, result: note.outcome });
+          if (note.outcome === 'reached') quorumTime.observe({ phase: note.phase }, note.ms / 1_000);
+          return;
+        case 'batch':
+          values.observe({}, note.values);
+          bytes.observe({}, note.bytes);
+          return;
+        case 'leader':
+          changes.inc({ change: note.change });
+          return;
+        case 'campaign':
+          campaigns.inc({});
+          return;
+        case 'forwarded':
+          forwards++;
+          return;
+        case 'peer':
+          peers.inc({ change: note.change });
+          return;
+        case 'no-op':
+          noOps.inc({}, note.count);
+          return;
+        case 'reproposed':
+          recovered.inc({}, note.count);
+          return;
+        case 'pause':
+          pauses.observe({}, note.ms / 1_000);
+          return;
+        case 'proposal':
+          // Answers to clients are counted where they are given; only the probe has no client.
+          if (note.protocol !== 'probe') return;
+          proposals.inc({ protocol: 'probe', outcome: note.outcome }, note.count);
+          if (note.outcome === 'chosen') probe.observe({}, note.ms / 1_000);
+          return;
+        default:
+          return;
+      }
+    },
+  };
+}
+
+/** Counts of answers between two flushes. */
+function tallies() {
+  const counts = { basic: newCounts(), multi: newCounts() };
+  let any = false;
+  return {
+    add: (protocol: 'basic' | 'multi', outcome: ProposalOutcome): void => {
+      counts[protocol][outcome]++;
+      any = true;
+    },
+    take: (each: (protocol: 'basic' | 'multi', outcome: ProposalOutcome, count: number) => void): void => {
+      if (!any) return;
+      any = false;
+      for (const protocol of ['basic', 'multi'] as const)
+        for (const outcome of OUTCOMES) {
+          const count = counts[protocol][outcome];
+          if (count > 0) each(protocol, outcome, count);
+          counts[protocol][outcome] = 0;
+        }
+    },
+  };
+}
+
+function newCounts(): Record<ProposalOutcome, number> {
+  return { chosen: 0, known: 0, refused: 0, timeout: 0 };
+}
+
+function exposeGauges(metrics: Metrics, of: Gauges): void {
+  const gauge = (name: string, help: string, read: () => number): void => {
+    metrics.gaugeOf(`synod_proposer_${name}`, help, read);
+  };
+  gauge('in_flight', 'Proposals sent to the acceptors and not yet chosen', of.inFlight);
+  gauge('queued', 'Proposals that wait to be sent', of.queued);
+  gauge('pending', 'Proposals held here, forwarded ones included', of.pending);
+  gauge('session_waiting', 'Proposals that wait for a number of the session of this proposer', of.waiting);
+  gauge('led_logs', 'Logs that this proposer leads', of.led);
+  gauge('peers_alive', 'Other proposers that are heard', of.peersAlive);
+  gauge('acceptors_connected', 'Acceptors connected that speak', of.acceptorsConnected);
+  gauge('learners_reachable', 'Learners that answered lately', of.learnersReachable);
+}

@@ -1,0 +1,219 @@
+/**
+ * The machine of a proposer with its links: effects go out to acceptors, peers, learners and callers; whatever they say comes
+ * back as events. Everything of one turn of the event loop is handled together, and leaves together.
+ */
+import { assertNever } from '../../shared/base/assert.ts';
+import { LIMITS } from '../../shared/base/limits.ts';
+import { encodeEntry } from '../../shared/machine/entry.ts';
+import type { Note } from '../../shared/paxos/notes.ts';
+import { formatBallot } from '../../shared/paxos/ballot.ts';
+import { Proposer } from '../../shared/paxos/proposer.ts';
+import type { ProposerEvent } from '../../shared/paxos/proposer.ts';
+import type { ProposerEffect, ProposerOptions } from '../../shared/paxos/proposing.ts';
+import type { QuorumSystem } from '../../shared/paxos/quorum.ts';
+import { everyMs, newId } from '../../shared/platform/clock.ts';
+import type { Clock, Random } from '../../shared/ports/clock.ts';
+import type { Log } from '../../shared/ports/telemetry.ts';
+import { Inbox } from '../../shared/runtime/inbox.ts';
+import type { Expected, Header } from '../../shared/wire/codec/header.ts';
+import { AcceptorLinks } from './acceptors.ts';
+import { Intake } from './intake.ts';
+import { LearnerLinks } from './learners.ts';
+import type { ProposerMetrics } from './metrics.ts';
+import { OwnSessions } from './own-sessions.ts';
+import { PeerLinks } from './peers.ts';
+import { Propose } from './propose.ts';
+import { ProposeStreams } from './propose-stream.ts';
+import { sumsOf } from './status.ts';
+
+type Addresses = ReadonlyMap<number, string>;
+
+export interface NodeOptions {
+  readonly header: Header & { readonly incarnation: string };
+  readonly quorum: QuorumSystem;
+  readonly acceptors: Addresses;
+  readonly proposers: Addresses;
+  readonly learners: Addresses;
+  readonly machine: Partial<ProposerOptions>;
+  readonly queueBytesMax: number;
+  /** Milliseconds for proposals of streams, and for opening sessions. */
+  readonly timeoutMs: number;
+  readonly metrics: ProposerMetrics;
+  readonly log: Log;
+  readonly clock: Clock;
+  readonly random: Random;
+  /** An invariant broke: the process must end. */
+  readonly onFatal: (error: unknown) => void;
+}
+
+const TICK_MS = 25;
+
+export class ProposerNode {
+  readonly header: Header;
+  readonly machine: Proposer;
+  readonly acceptors: AcceptorLinks;
+  readonly peers: PeerLinks;
+  readonly learners: LearnerLinks;
+  readonly intake: Intake;
+  readonly ownSessions: OwnSessions;
+  readonly propose: Propose;
+  readonly streams: ProposeStreams;
+  readonly #options: NodeOptions;
+  readonly #inbox: Inbox<ProposerEvent, ProposerEffect>;
+  #stopTicks = (): void => undefined;
+  #onDrained = (): void => undefined;
+
+  constructor(options: NodeOptions) {
+    this.#options = options;
+    this.header = options.header;
+    const { header, clock, log, metrics, queueBytesMax, timeoutMs } = options;
+    const self = { proposer: header.id, incarnation: header.incarnation };
+    const noOp = encodeEntry({ kind: 'no-op' });
+    this.machine = new Proposer(self, options.quorum, [...options.proposers.keys()], noOp, options.machine);
+    this.#inbox = this.#makeInbox();
+    const post = this.post.bind(this);
+    const ports = { header, post, queueBytesMax, log, clock };
+    this.acceptors = new AcceptorLinks(options.acceptors, ports);
+    this.peers = new PeerLinks(options.proposers, ports);
+    this.learners = new LearnerLinks(options.learners, ports);
+    this.intake = new Intake(post, metrics.answered);
+    const waitingMax = options.machine.inFlightMax ?? LIMITS.inFlightMax;
+    this.ownSessions = new OwnSessions({ intake: this.intake, clock, newId, openMs: timeoutMs, waitingMax });
+    const expected: Expected = header;
+    const common = {
+      expected,
+      intake: this.intake,
+      addressOf: (proposer: number) => options.proposers.get(proposer),
+      leaderOf: (name: string) => this.machine.leaderOf(name),
+    };
+    const livePeers = (): number[] =>
+      this.machine
+        .peers()
+        .filter((peer) => peer.alive)
+        .map((peer) => peer.id);
+    this.propose = new Propose({ ...common, ownSessions: this.ownSessions, livePeers, self: header.id });
+    const open = this.propose.open.bind(this.propose);
+    this.streams = new ProposeStreams({ ...common, open, timeoutMs, queueBytesMax });
+    metrics.gauges({
+      inFlight: () => sumsOf(this.machine).inFlight,
+      queued: () => sumsOf(this.machine).queued,
+      pending: () => this.machine.pending,
+      waiting: () => this.ownSessions.waiting,
+      led: () => this.machine.ledCount,
+      peersAlive: () => livePeers().length,
+      acceptorsConnected: () => this.acceptorsConnected,
+      learnersReachable: () => this.learners.reachable,
+    });
+  }
+
+  start(): void {
+    this.acceptors.start();
+    this.peers.start();
+    this.learners.tick();
+    this.#stopTicks = everyMs(this.#options.clock, TICK_MS, () => {
+      this.post({ kind: 'tick' });
+      this.learners.tick();
+      this.ownSessions.tick();
+    });
+  }
+
+  post(event: ProposerEvent): void {
+    this.#inbox.post(event);
+  }
+
+  /** Resolves once everything that was taken is answered and every led log is handed over. */
+  drain(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#onDrained = resolve;
+      this.post({ kind: 'drain' });
+    });
+  }
+
+  stop(): void {
+    this.#stopTicks();
+    this.#inbox.stop();
+    this.acceptors.close();
+    this.peers.close();
+    this.learners.close();
+  }
+
+  /** Events that wait for their turn. */
+  get waiting(): number {
+    return this.#inbox.waiting;
+  }
+
+  get acceptorsConnected(): number {
+    let count = 0;
+    for (let mask = this.acceptors.connected; mask !== 0; mask &= mask - 1) count++;
+    return count;
+  }
+
+  #makeInbox(): Inbox<ProposerEvent, ProposerEffect> {
+    const { clock, random, onFatal } = this.#options;
+    return new Inbox<ProposerEvent, ProposerEffect>(
+      this.machine,
+      {
+        now: () => clock.now(),
+        random: () => random.next(),
+        // After all that this poll brought: calls that arrive together make one batch.
+        soon: setImmediate,
+        onFatal,
+      },
+      (effect) => {
+        this.#perform(effect);
+      },
+      () => {
+        this.#inbox.handleNow({ kind: 'turn' });
+        this.acceptors.flush();
+        this.streams.flush();
+        this.#options.metrics.flush();
+      },
+    );
+  }
+
+  #perform(effect: ProposerEffect): void {
+    switch (effect.kind) {
+      case 'to-acceptor':
+        this.acceptors.send(effect.to, effect.message);
+        return;
+      case 'to-peer':
+        this.peers.send(effect.to, effect.message);
+        return;
+      case 'answer':
+        this.intake.settle(effect.token, effect.answer);
+        return;
+      case 'load-sessions':
+        this.learners.loadSessions(effect.log, effect.slot);
+        return;
+      case 'read-slot':
+        this.learners.readSlot(effect.log, effect.slot);
+        return;
+      case 'drained':
+        this.#onDrained();
+        return;
+      case 'note':
+        this.#options.metrics.note(effect.note);
+        this.#say(effect.note);
+        return;
+      default:
+        assertNever(effect);
+    }
+  }
+
+  /** Log lines of what happens rarely. */
+  #say(note: Note): void {
+    const { log } = this.#options;
+    if (note.kind === 'leader')
+      log.info(
+        { log: note.log, ballot: formatBallot(note.ballot), change: note.change, why: note.why },
+        `leadership ${note.change}`,
+      );
+    else if (note.kind === 'campaign')
+      log.info(
+        { log: note.log, ballot: formatBallot(note.ballot), override: note.override, why: note.why },
+        'campaign',
+      );
+    else if (note.kind === 'peer') log.info({ proposer: note.proposer, change: note.change }, 'another proposer');
+    else if (note.kind === 'pause') log.warn({ ms: Math.round(note.ms) }, 'this process stood still');
+  }
+}

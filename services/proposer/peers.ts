@@ -1,0 +1,201 @@
+/**
+ * Streams between proposers. Each dials every other for what it has to say itself, on two connections: heartbeats and who leads
+ * what on one, proposals and their answers on the other, so that bulk never makes a proposer look silent.
+ */
+import type { ServerDuplexStream } from '@grpc/grpc-js';
+import { SynodError, messageOf } from '../../shared/base/errors.ts';
+import type { Forward, PeerMessage } from '../../shared/paxos/peers.ts';
+import { connect } from '../../shared/platform/grpc/connection.ts';
+import type { Connection } from '../../shared/platform/grpc/connection.ts';
+import type { StreamContext } from '../../shared/platform/grpc/context.ts';
+import { PersistentStream } from '../../shared/platform/grpc/persistent-stream.ts';
+import { checkHeader } from '../../shared/wire/codec/header.ts';
+import type { Expected } from '../../shared/wire/codec/header.ts';
+import { decodePeerFrame, encodePeerHello, encodePeerMessages } from '../../shared/wire/codec/peers.ts';
+import type { Link } from '../../shared/wire/gen/synod/v1/common.ts';
+import { PeerServiceService } from '../../shared/wire/gen/synod/v1/peer_service.ts';
+import { raw } from '../../shared/wire/raw.ts';
+import { errorOf } from '../../shared/wire/status.ts';
+import type { LinkPorts } from './acceptors.ts';
+
+type PeerStream = PersistentStream<PeerMessage, Buffer, Buffer>;
+
+interface Peer {
+  readonly id: number;
+  readonly address: string;
+  readonly connections: readonly Connection[];
+  readonly heartbeats: PeerStream;
+  readonly forwarding: PeerStream;
+}
+
+export class PeerLinks {
+  readonly #ports: LinkPorts;
+  readonly #expected: Expected;
+  readonly #peers = new Map<number, Peer>();
+  readonly #heardAt = new Map<number, number>();
+  /** Peers found to refuse connections: said once in the log. */
+  readonly #refusing = new Set<number>();
+
+  constructor(addresses: ReadonlyMap<number, string>, ports: LinkPorts) {
+    this.#ports = ports;
+    this.#expected = ports.header;
+    for (const [id, address] of addresses) if (id !== ports.header.id) this.#peers.set(id, this.#peer(id, address));
+  }
+
+  start(): void {
+    for (const { heartbeats, forwarding } of this.#peers.values()) {
+      heartbeats.start();
+      forwarding.start();
+    }
+  }
+
+  send(to: number, message: PeerMessage): void {
+    const peer = this.#peers.get(to);
+    if (peer === undefined) return;
+    switch (message.kind) {
+      case 'forward':
+        if (!peer.forwarding.send(message)) this.#notForwarded(to, message);
+        return;
+      case 'forwarded':
+      case 'finish':
+        peer.forwarding.send(message);
+        return;
+      default:
+        peer.heartbeats.send(message);
+    }
+  }
+
+  /** Serves either stream of a peer: only the peer speaks on it, but for the welcome. */
+  serve(stream: ServerDuplexStream<Buffer, Buffer>, context: StreamContext): void {
+    let from: number | undefined;
+    const welcome = encodePeerHello(this.#ports.header);
+    stream.on('data', (frame: Buffer) => {
+      try {
+        const { hello, messages } = decodePeerFrame(frame);
+        if (from === undefined) {
+          from = this.#greet(hello);
+          stream.write(welcome);
+        }
+        this.#heardAt.set(from, this.#ports.clock.now());
+        for (const message of messages) this.#receive(from, message);
+      } catch (error) {
+        context.fail(error);
+      }
+    });
+    stream.on('end', () => stream.end());
+  }
+
+  links(role: Link['role']): Link[] {
+    const now = this.#ports.clock.now();
+    return [...this.#peers.values()].map((peer) => {
+      const heardAt = this.#heardAt.get(peer.id);
+      return {
+        role,
+        id: peer.id,
+        address: peer.address,
+        connected: peer.heartbeats.up && peer.forwarding.up,
+        heardMsAgo: heardAt === undefined ? undefined : Math.max(0, Math.round(now - heardAt)),
+        queuedBytes: peer.heartbeats.queuedBytes + peer.forwarding.queuedBytes,
+      };
+    });
+  }
+
+  close(): void {
+    for (const peer of this.#peers.values()) {
+      peer.heartbeats.close();
+      peer.forwarding.close();
+      for (const connection of peer.connections) connection.close();
+    }
+  }
+
+  #greet(hello: ReturnType<typeof decodePeerFrame>['hello']): number {
+    if (hello === undefined)
+      throw new SynodError('INVALID_ARGUMENT', 'the first frame of a stream between proposers needs a hello');
+    const { id } = checkHeader(hello, this.#expected, ['proposer']);
+    if (!this.#peers.has(id))
+      throw new SynodError(
+        'FAILED_PRECONDITION',
+        id === this.#ports.header.id
+          ? `this is proposer ${String(id)} itself: two processes have the same --id, or --proposers names an address twice`
+          : `proposer ${String(id)} is not among --proposers here`,
+      );
+    return id;
+  }
+
+  #receive(from: number, message: PeerMessage): void {
+    if (message.kind === 'heartbeat' && message.proposer !== from)
+      throw new SynodError(
+        'INVALID_ARGUMENT',
+        `proposer ${String(from)} sent a heartbeat of proposer ${String(message.proposer)}`,
+      );
+    this.#ports.post({ kind: 'peer', from, message });
+  }
+
+  /** It never left: the proposal goes back at once, instead of waiting for an answer that cannot come. */
+  #notForwarded(to: number, { id, incarnation, log }: Forward): void {
+    const answer = {
+      kind: 'refused',
+      code: 'UNAVAILABLE',
+      message: `proposer ${String(to)}, which leads log "${log}", cannot be reached`,
+      outcome: 'none',
+      leader: undefined,
+    } as const;
+    this.#ports.post({ kind: 'peer', from: to, message: { kind: 'forwarded', id, incarnation, answer } });
+  }
+
+  #peer(id: number, address: string): Peer {
+    const open = (method: 'heartbeats' | 'forwarding'): { connection: Connection; stream: PeerStream } => {
+      const { header, queueBytesMax, clock } = this.#ports;
+      const connection = connect(address, { fromStatus: (status) => errorOf(status).error, ownConnection: true });
+      const hello = encodePeerHello(header);
+      const stream: PeerStream = new PersistentStream<PeerMessage, Buffer, Buffer>({
+        connection,
+        method: raw(PeerServiceService[method]),
+        hello: () => hello,
+        frame: encodePeerMessages,
+        bytesOf,
+        queueBytesMax,
+        clock,
+        retryMsMax: 500,
+        onUp: () => {
+          this.#refusing.delete(id);
+        },
+        onDown: (reason, refused) => {
+          this.#onDown(id, reason, refused);
+        },
+        onMessage: () => undefined,
+      });
+      return { connection, stream };
+    };
+    const heartbeats = open('heartbeats');
+    const forwarding = open('forwarding');
+    return {
+      id,
+      address,
+      connections: [heartbeats.connection, forwarding.connection],
+      heartbeats: heartbeats.stream,
+      forwarding: forwarding.stream,
+    };
+  }
+
+  #onDown(peer: number, reason: SynodError, refused: boolean): void {
+    this.#ports.post({ kind: 'peer-down', peer, refused });
+    if (!refused || this.#refusing.has(peer)) return;
+    this.#refusing.add(peer);
+    this.#ports.log.warn(
+      { proposer: peer, error: messageOf(reason) },
+      'a proposer refuses connections: it is not running',
+    );
+  }
+}
+
+function bytesOf(message: PeerMessage): number {
+  switch (message.kind) {
+    case 'forward':
+      return 80 + message.log.length + message.entry.length;
+    case 'led-change':
+      return 80 + 120 * (message.added.length + message.removed.length);
+    default:
+      return 120;
+  }
+}

@@ -1,0 +1,172 @@
+/** The unary calls of clients: one proposal, a session, a move of leadership. */
+import { bytesEqual } from '../../shared/base/batch.ts';
+import { SynodError } from '../../shared/base/errors.ts';
+import { LIMITS } from '../../shared/base/limits.ts';
+import { decodeEntry, encodeEntry } from '../../shared/machine/entry.ts';
+import type { Answer, Chosen } from '../../shared/paxos/peers.ts';
+import { newId } from '../../shared/platform/clock.ts';
+import type { CallContext } from '../../shared/platform/grpc/context.ts';
+import { readClientLog, readOpenSessionRequest, readProposeRequest } from '../../shared/wire/codec/client.ts';
+import type { ProposeDemand } from '../../shared/wire/codec/client.ts';
+import { bytesOf, ID_BYTES, writeBallot } from '../../shared/wire/codec/fields.ts';
+import { checkHeader, readClientHeader } from '../../shared/wire/codec/header.ts';
+import type { Expected, Header } from '../../shared/wire/codec/header.ts';
+import type {
+  MoveLeaderRequest,
+  MoveLeaderResponse,
+  OpenSessionRequest,
+  OpenSessionResponse,
+  ProposeRequest,
+  ProposeResponse,
+} from '../../shared/wire/gen/synod/v1/proposer_service.ts';
+import { RefusedError } from './intake.ts';
+import type { Intake } from './intake.ts';
+import type { OwnSessions } from './own-sessions.ts';
+
+export interface ProposePorts {
+  readonly expected: Expected;
+  readonly intake: Intake;
+  readonly ownSessions: OwnSessions;
+  /** host:port of a proposer. */
+  readonly addressOf: (proposer: number) => string | undefined;
+  readonly leaderOf: (log: string) => number | undefined;
+  /** The other proposers that are alive. */
+  readonly livePeers: () => readonly number[];
+  readonly self: number;
+}
+
+const NOTHING = new Uint8Array(0);
+
+/** Milliseconds before the caller's deadline at which it gets our own answer, which says what is known of the outcome. */
+const MARGIN_MS = 50;
+
+/** How long a proposal may take: a little less than its caller waits. */
+export function timeoutOf(call: CallContext): number {
+  const { timeoutMs } = call;
+  return Math.max(1, timeoutMs - Math.min(MARGIN_MS, timeoutMs / 4));
+}
+
+/** Clients alone call these; they may leave out who they are. */
+export function checkClient(header: Header, expected: Expected): void {
+  checkHeader(header, expected, ['client']);
+}
+
+export class Propose {
+  readonly #ports: ProposePorts;
+
+  constructor(ports: ProposePorts) {
+    this.#ports = ports;
+  }
+
+  propose(request: ProposeRequest, call: CallContext): Promise<ProposeResponse> {
+    const demand = readProposeRequest(request);
+    checkClient(demand.header, this.#ports.expected);
+    const timeoutMs = timeoutOf(call);
+    if (demand.protocol === 'basic') return this.#decree(demand, timeoutMs);
+    return demand.place === undefined ? this.#unnamed(demand, timeoutMs) : this.#named(demand, demand.place, timeoutMs);
+  }
+
+  async openSession(request: OpenSessionRequest, call: CallContext): Promise<OpenSessionResponse> {
+    const { header, log, client } = readOpenSessionRequest(request);
+    checkClient(header, this.#ports.expected);
+    const chosen = await this.open(log, client, timeoutOf(call));
+    return { client: request.client, session: chosen.slot, window: LIMITS.sessionWindow };
+  }
+
+  /** Opens the session of a client, or finds the one that is open: the slot is its number. Throws RefusedError. */
+  async open(log: string, client: string, timeoutMs: number): Promise<Chosen> {
+    const entry = encodeEntry({ kind: 'open-session', client });
+    // Opening twice is opening once, so whether it is a retry makes no difference.
+    return this.#chosen(await this.#ports.intake.ask({ log, entry, protocol: 'multi', retry: false, timeoutMs }));
+  }
+
+  async moveLeader(request: MoveLeaderRequest, call: CallContext): Promise<MoveLeaderResponse> {
+    const { expected, intake, leaderOf } = this.#ports;
+    checkClient(readClientHeader(request.header), expected);
+    const log = readClientLog(request.log);
+    const from = leaderOf(log);
+    const to = request.to === 0 ? this.#anyBut(from) : request.to;
+    if (this.#ports.addressOf(to) === undefined)
+      throw new SynodError('NOT_FOUND', `there is no proposer ${String(to)} among --proposers`);
+    const timeoutMs = timeoutOf(call);
+    const { token, answer } = intake.move(log, to);
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<never>((_, reject) => {
+      timer = setTimeout(() => {
+        intake.forget(token);
+        const message = `log "${log}" did not move within ${String(Math.round(timeoutMs))} ms; its leader may not reach a quorum`;
+        reject(new SynodError('DEADLINE_EXCEEDED', message, 'unknown'));
+      }, timeoutMs);
+    });
+    try {
+      const { ballot } = this.#chosen(await Promise.race([answer, late]));
+      return { from, leader: to, ballot: ballot === undefined ? undefined : writeBallot(ballot) };
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  async #decree(demand: ProposeDemand, timeoutMs: number): Promise<ProposeResponse> {
+    const { log, payload, retry } = demand;
+    // A decree has no session; the client id only tells whose value was chosen.
+    const client = demand.client ?? newId();
+    const entry = encodeEntry({ kind: 'decree', client, payload });
+    const chosen = this.#chosen(await this.#ports.intake.ask({ log, entry, protocol: 'basic', retry, timeoutMs }));
+    const value = chosen.entry === undefined ? undefined : decodeEntry(chosen.entry);
+    if (chosen.entry === undefined || value?.kind !== 'decree')
+      throw new SynodError(
+        'FAILED_PRECONDITION',
+        `slot 0 of log "${log}" holds no decree: the log is a sequence; a decree needs a log of its own`,
+        retry ? 'unknown' : 'none',
+      );
+    const own = bytesEqual(chosen.entry, entry);
+    return { ...responseOf(log, chosen, client, 0, 0), payload: value.payload, own };
+  }
+
+  async #named(
+    demand: ProposeDemand,
+    place: NonNullable<ProposeDemand['place']>,
+    timeoutMs: number,
+  ): Promise<ProposeResponse> {
+    const { log, payload, retry } = demand;
+    const { client, session, sequence, acknowledged } = place;
+    const entry = encodeEntry({ kind: 'command', client, session, sequence, acknowledged, payload });
+    const answer = await this.#ports.intake.ask({ log, entry, protocol: 'multi', retry, timeoutMs });
+    return responseOf(log, this.#chosen(answer), client, session, sequence);
+  }
+
+  async #unnamed(demand: ProposeDemand, timeoutMs: number): Promise<ProposeResponse> {
+    const { log, payload } = demand;
+    const { answer, client, session, sequence } = await this.#ports.ownSessions.propose(log, payload, timeoutMs);
+    return responseOf(log, this.#chosen(answer), client, session, sequence);
+  }
+
+  /** Throws where it was refused. */
+  #chosen(answer: Answer): Chosen {
+    if (answer.kind === 'chosen') return answer;
+    throw new RefusedError(answer, answer.leader === undefined ? undefined : this.#ports.addressOf(answer.leader));
+  }
+
+  #anyBut(leader: number | undefined): number {
+    const { self, livePeers } = this.#ports;
+    const other = [...livePeers(), self].find((proposer) => proposer !== leader);
+    if (other === undefined)
+      throw new SynodError('FAILED_PRECONDITION', 'no other proposer is alive that could lead the log');
+    return other;
+  }
+}
+
+function responseOf(log: string, chosen: Chosen, client: string, session: number, sequence: number): ProposeResponse {
+  const { slot, ballot, leader } = chosen;
+  return {
+    log,
+    slot,
+    ballot: ballot === undefined ? undefined : writeBallot(ballot),
+    leader,
+    payload: NOTHING,
+    own: true,
+    client: bytesOf(client, ID_BYTES, 'client'),
+    session,
+    sequence,
+  };
+}
