@@ -52,7 +52,11 @@ export class Agreement {
       else if (slot === dispute.slot) dispute.theirs.set(learner, theirs.slice());
       return false;
     }
-    if (dispute?.slot === slot) dispute.theirs.set(learner, theirs.slice());
+    if (dispute?.slot === slot) {
+      dispute.theirs.set(learner, theirs.slice());
+      // Whoever differed took its state anew.
+      if ([...dispute.theirs.values()].every((other) => bytesEqual(other, mine))) this.#disputes.delete(log);
+    }
     if (slot <= (this.#agreed.get(log) ?? 0)) return false;
     this.#agreed.set(log, slot);
     return true;
@@ -68,6 +72,10 @@ export class Agreement {
   /** Where digests differ: everybody is asked for theirs there, again and again, until there is a majority. */
   *disputes(): Iterable<{ readonly log: string; readonly slot: number; readonly mine: Uint8Array }> {
     for (const [log, { slot, mine }] of this.#disputes) yield { log, slot, mine };
+  }
+
+  isDisputed(): boolean {
+    return this.#disputes.size > 0;
   }
 
   /** The gravest of all logs. */

@@ -4,7 +4,8 @@
  */
 import { createHash } from 'node:crypto';
 import type { ServerWritableStream, ServiceError } from '@grpc/grpc-js';
-import { Batch, bytesEqual } from '../../shared/base/batch.ts';
+import { bytesEqual } from '../../shared/base/batch.ts';
+import type { Batch } from '../../shared/base/batch.ts';
 import { SynodError, messageOf } from '../../shared/base/errors.ts';
 import type { LearnerStore, SnapshotHeader, SnapshotImport } from '../../shared/ports/learner-store.ts';
 import type { Log } from '../../shared/ports/telemetry.ts';
@@ -214,8 +215,8 @@ class Parts {
 
   async #read(): Promise<NonNullable<CatchUpResponse['part']> | undefined> {
     try {
-      const { done, value } = await this.#stream.next();
-      return done === true ? undefined : (value as CatchUpResponse).part;
+      const next = await this.#stream.next();
+      return next.done === true ? undefined : next.value.part;
     } catch (error) {
       throw isServiceError(error) ? this.#from.errorOf(error) : error;
     }

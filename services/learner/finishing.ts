@@ -32,8 +32,8 @@ export class Finishing {
   }
 
   async #ask(log: string, from: number, to: number): Promise<void> {
-    for (let tries = 0; tries < this.#proposers.length; tries++) {
-      const proposer = this.#proposers[this.#at % this.#proposers.length];
+    for (const { length } = this.#proposers, end = this.#at + length; this.#at < end;) {
+      const proposer = this.#proposers[this.#at % length];
       if (proposer === undefined) return;
       try {
         const request = { header: writeHeader(this.#header), finish: { log, from, to } };

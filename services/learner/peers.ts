@@ -34,7 +34,7 @@ export interface PeersOptions {
   readonly onKnown: (log: string, next: number) => void;
   /** More of the log is agreed on. */
   readonly onAgreed: (log: string) => void;
-  /** Called after digests differed. */
+  /** Called while digests differ, whenever more is known of that, and once after. */
   readonly onVerdict: (verdict: Verdict) => void;
 }
 
@@ -103,8 +103,10 @@ export class Peers {
       }
       const said: Said = { digests: [], learned: [] };
       for (const log of logs) this.#say(said, log);
-      for (const { log, slot, mine } of this.#options.agreement.disputes())
+      for (const { log, slot, mine } of this.#options.agreement.disputes()) {
+        if (said.digests.length >= 2 * LOGS_A_TICK) break;
         said.digests.push({ log, slot, digest: mine });
+      }
       if (said.learned.length + said.digests.length > 0) link.stream.send(said);
     }
   }
@@ -175,14 +177,15 @@ export class Peers {
     const { store, agreement, clock, onKnown, onAgreed, onVerdict } = this.#options;
     link.heardAt = clock.now();
     for (const { log, watermark } of learned) onKnown(logName(log), whole(watermark, 'learned.watermark'));
-    const before = agreement.mismatches;
+    const wasDisputed = agreement.isDisputed();
     for (const { log, slot, digest } of digests) {
       if (digest.length !== 32) refuse(`a digest has ${String(digest.length)} bytes: 32 are needed`);
       const mine = store.digestAt(log, slot);
       if (mine === undefined || slot === 0) continue;
       if (agreement.compare(link.id, log, slot, mine, digest)) onAgreed(log);
     }
-    if (agreement.mismatches > before) onVerdict(agreement.verdict());
+    // One more word may give a majority, or end the dispute.
+    if (wasDisputed || agreement.isDisputed()) onVerdict(agreement.verdict());
   }
 
   #streamTo(id: number, connection: Connection): PersistentStream<Said, CompareRequest, CompareResponse> {
@@ -251,12 +254,12 @@ export class Peers {
     const out: string[] = [];
     while (out.length < IDLE_LOGS_A_TICK) {
       this.#idle ??= this.#options.store.logs()[Symbol.iterator]();
-      const { done, value } = this.#idle.next();
-      if (done === true) {
+      const next = this.#idle.next();
+      if (next.done === true) {
         this.#idle = undefined;
         break;
       }
-      out.push(value.log);
+      out.push(next.value.log);
     }
     return out;
   }

@@ -1,0 +1,139 @@
+/**
+ * Goal: learners agree on their state, notice when they do not, and copy from one another what acceptors no longer have.
+ * Method: real gRPC in one process; differences are planted in a store's digests; every wait is for a condition.
+ */
+import { afterEach, describe, expect, test } from '@jest/globals';
+import { LearnerServiceService as service } from '../../shared/wire/gen/synod/v1/learner_service.ts';
+import type { RunningLearner } from '../../services/learner/learner.ts';
+import type { LearnerStore } from '../../shared/ports/learner-store.ts';
+import { MemoryDisk, openMemoryStore } from '../support/memory-learner-store.ts';
+import { TestCluster, command, open } from '../support/learner.ts';
+import { until } from '../support/until.ts';
+
+let cluster: TestCluster;
+afterEach(async () => {
+  await cluster.end();
+  expect(cluster.fatals).toEqual([]);
+});
+
+/** Votes for so many slots of a log from slot 0 on: a session and its commands. */
+function voteMany(slots: number, voters = cluster.acceptors, log = 'x', from = 0): void {
+  const batch = 250;
+  for (let first = from; first < slots; first += batch) {
+    const count = Math.min(batch, slots - first);
+    const entries = Array.from({ length: count }, (_, i) =>
+      first + i === 0 ? open() : command(0, first + i, `v${String(first + i)}`, first + i - 1),
+    );
+    cluster.vote(log, first, entries, voters);
+  }
+}
+
+const applied = (learner: RunningLearner): number => learner.store.progress('x')?.visible ?? 0;
+const agreed = (): number[] =>
+  [...(cluster.acceptors[0]?.held.values() ?? [])].map((logs) => logs.get('x')?.agreed ?? 0);
+
+/** A store whose digests are wrong from the first fixed slot on. */
+async function planted(learner: number): Promise<LearnerStore> {
+  const identity = { cluster: 'test', learner: String(learner), disk: 'ab'.repeat(16) };
+  const store = await openMemoryStore(new MemoryDisk(), { identity });
+  const real = store.digestAt.bind(store);
+  store.digestAt = (log, slot) => real(log, slot)?.map((byte) => byte ^ 1);
+  return store;
+}
+
+const request = { header: undefined, log: 'x', from: 0, limit: 1, linearizable: true, all: false };
+const call = { timeoutMs: 3_000 };
+
+describe('digests', () => {
+  test('that are equal at two learners make what they hold agreed, up to the last fixed slot', async () => {
+    cluster = await TestCluster.start(2);
+    await cluster.startLearner(1);
+    await cluster.startLearner(2);
+    voteMany(600);
+    await until(() => agreed().filter((slot) => slot === 512).length === 2);
+  });
+
+  test('that differ at two learners stop both from linearizable answers, and nothing is agreed', async () => {
+    cluster = await TestCluster.start(2);
+    const sound = await cluster.startLearner(1);
+    await cluster.startLearner(2, {}, await planted(2));
+    voteMany(600);
+    const client = cluster.client(sound);
+    await until(() => applied(sound) === 600);
+    let doubt = '';
+    const ask = (): void => {
+      client.unary(service.read, request, call).catch((error: unknown) => {
+        doubt = String(error);
+      });
+    };
+    await until(() => {
+      if (doubt === '') ask();
+      return doubt !== '';
+    });
+    expect(doubt).toMatch(/R11: .*learner 2.*No majority of the 2 learners/);
+    expect(agreed()).not.toContain(512);
+    // What needs no quorum is still answered, and says no more than it did.
+    await expect(client.unary(service.read, { ...request, linearizable: false }, call)).resolves.toBeDefined();
+    expect((await fetch(`http://${sound.http}/readyz`)).status).toBe(503);
+    expect(cluster.refusals).toEqual([]);
+  });
+
+  test('of one among three that differs stop that one, and the others go on', async () => {
+    cluster = await TestCluster.start(3);
+    const sound = await cluster.startLearner(1);
+    await cluster.startLearner(2);
+    await cluster.startLearner(3, {}, await planted(3));
+    voteMany(300);
+    await until(() => cluster.refusals.length > 0);
+    expect(cluster.refusals[0]).toMatch(/R11: .*a majority has another: .*learner 1 and 2|learner 2 and 1/);
+    await cluster.stopLearner(3);
+    const client = cluster.client(sound);
+    await until(() => agreed().filter((slot) => slot === 256).length >= 2);
+    await expect(client.unary(service.read, request, call)).resolves.toBeDefined();
+  });
+});
+
+describe('a learner that is behind', () => {
+  test('takes a snapshot of what lies below the floor, and what follows from the acceptors', async () => {
+    cluster = await TestCluster.start(2);
+    const first = await cluster.startLearner(1);
+    voteMany(12_000);
+    await until(() => applied(first) === 12_000);
+    // New acceptors' journals hold nothing below: only the first learner has it.
+    const live = cluster.acceptors;
+    for (const acceptor of live) acceptor.floorFor('x', 11_000);
+    const second = await cluster.startLearner(2);
+    await until(() => applied(second) === 12_000, 20_000);
+    expect(second.store.digestAt('x', 256)).toEqual(first.store.digestAt('x', 256));
+    const metrics = await (await fetch(`http://${second.http}/metrics`)).text();
+    expect(metrics).toMatch(/synod_learner_catch_ups_total\{[^}]*outcome="snapshot"[^}]*\} 1/);
+    voteMany(12_010, live, 'x', 12_000);
+    await until(() => applied(second) === 12_010);
+  }, 30_000);
+
+  test('takes a short log as chosen batches', async () => {
+    cluster = await TestCluster.start(2);
+    const first = await cluster.startLearner(1);
+    voteMany(700);
+    await until(() => applied(first) === 700);
+    for (const acceptor of cluster.acceptors) acceptor.floorFor('x', 700);
+    const second = await cluster.startLearner(2);
+    await until(() => applied(second) === 700);
+    const metrics = await (await fetch(`http://${second.http}/metrics`)).text();
+    expect(metrics).toMatch(/synod_learner_catch_ups_total\{[^}]*outcome="chosen"[^}]*\} [1-9]/);
+  });
+
+  test('stays behind, and says why, when no learner has what the acceptors dropped', async () => {
+    cluster = await TestCluster.start(2);
+    voteMany(300);
+    for (const acceptor of cluster.acceptors) acceptor.floorFor('x', 300);
+    const only = await cluster.startLearner(2);
+    const client = cluster.client(only);
+    await until(() => cluster.acceptors.every((a) => a.followers === 1));
+    await expect(client.unary(service.read, request, { timeoutMs: 600 })).rejects.toMatchObject({
+      code: 'DEADLINE_EXCEEDED',
+      message: expect.stringContaining('below the floor 300') as unknown,
+    });
+    expect(applied(only)).toBe(0);
+  });
+});

@@ -1,0 +1,51 @@
+import { describe, expect, test } from '@jest/globals';
+import { Agreement } from '../../../services/learner/agreement.ts';
+
+const A = new Uint8Array(32).fill(1);
+const B = new Uint8Array(32).fill(2);
+const C = new Uint8Array(32).fill(3);
+
+describe('R11, among learners', () => {
+  test('what another has with the same digest is agreed, never beyond what is held', () => {
+    const agreement = new Agreement(2);
+    expect(agreement.agreed('x', 900)).toBe(0);
+    expect(agreement.compare(2, 'x', 512, A, A)).toBe(true);
+    expect(agreement.compare(2, 'x', 256, A, A)).toBe(false);
+    expect(agreement.agreed('x', 900)).toBe(512);
+    expect(agreement.agreed('x', 400)).toBe(400);
+    expect(agreement.verdict().kind).toBe('agreed');
+  });
+
+  test('the only learner agrees with itself, up to the last fixed slot', () => {
+    expect(new Agreement(1).agreed('x', 700)).toBe(512);
+  });
+
+  test('two that differ have no majority', () => {
+    const agreement = new Agreement(2);
+    agreement.compare(2, 'x', 256, A, B);
+    expect(agreement.verdict()).toMatchObject({ kind: 'disputed' });
+    expect(agreement.agreed('x', 900)).toBe(0);
+  });
+
+  test('one that differs from a majority is outvoted, once that majority has spoken', () => {
+    const agreement = new Agreement(3);
+    agreement.compare(2, 'x', 256, A, B);
+    expect(agreement.verdict().kind).toBe('disputed');
+    agreement.compare(3, 'x', 256, A, B);
+    expect(agreement.verdict().kind).toBe('outvoted');
+  });
+
+  test('one that shares its state with a majority is upheld', () => {
+    const agreement = new Agreement(3);
+    agreement.compare(2, 'x', 256, A, B);
+    agreement.compare(3, 'x', 256, A, A);
+    expect(agreement.verdict().kind).toBe('upheld');
+  });
+
+  test('three that all differ have no majority, though each differs from two', () => {
+    const agreement = new Agreement(3);
+    agreement.compare(2, 'x', 256, A, B);
+    agreement.compare(3, 'x', 256, A, C);
+    expect(agreement.verdict().kind).toBe('disputed');
+  });
+});
