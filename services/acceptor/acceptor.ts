@@ -49,6 +49,8 @@ export interface AcceptorPorts {
   readonly onRefused: (reason: string) => void;
   readonly clock?: Clock;
   readonly random?: Random;
+  /** A file with the descriptors of the protocol; given, gRPC reflection is served. */
+  readonly reflectionFile?: string;
 }
 
 export interface RunningAcceptor {
@@ -217,6 +219,7 @@ class AcceptorProcess implements RunningAcceptor {
 
   #serve(core: Core): Promise<RunningServer> {
     const config = this.#config;
+    const { reflectionFile } = this.#ports;
     return serve({
       address: hostPortText(config.listen),
       services: [acceptorService(core, () => this.#status())],
@@ -231,6 +234,7 @@ class AcceptorProcess implements RunningAcceptor {
         this.#ports.onFatal('an invariant broke', error);
       },
       onAnswered: callMetrics(this.#metrics),
+      ...(reflectionFile === undefined ? {} : { reflectionFile }),
     });
   }
 

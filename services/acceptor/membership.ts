@@ -176,7 +176,8 @@ export class Membership {
         this.#step({ kind: 'answered', from: to, answer });
       },
       (error: unknown) => {
-        this.#noteFailure(to, messageOf(error));
+        // grpc-js ends its text with the heading of a note that is empty.
+        this.#noteFailure(to, messageOf(error).replace(/\. Resolution note: $/, ''));
       },
     );
     this.#asking.add(asking);

@@ -365,7 +365,12 @@ export class RosterKeeper implements Machine<RosterEvent, RosterEffect> {
 
   #reply(token: number, asker: Introduction, out: RosterEffect[]): void {
     const namesake = asker.acceptor === this.#own.acceptor && asker.disk === this.#own.disk;
-    const remembered = namesake ? this.#self() : this.#durable?.remembered.get(asker.acceptor);
+    // What is remembered was said from the disk on the roster. One that is not on it is refused by the roster in this answer.
+    const roster = this.#durable?.roster;
+    const isOnRoster =
+      roster !== undefined && roster.kind !== 'none' && roster.disks.get(asker.acceptor) === asker.disk;
+    const known = isOnRoster ? this.#durable?.remembered.get(asker.acceptor) : undefined;
+    const remembered = namesake ? this.#self() : known;
     out.push({ kind: 'reply', token, answer: { introduction: this.#introduction(this.#position), remembered } });
   }
 
