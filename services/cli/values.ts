@@ -1,18 +1,12 @@
 /** Values: read from arguments, files and standard input, and shown so that a person can read them. */
+import { isUtf8 } from 'node:buffer';
 import { readFileSync } from 'node:fs';
 import { messageOf } from '../../shared/base/errors.ts';
 import { UsageError } from './exit.ts';
 
-const UTF8 = new TextDecoder('utf-8', { fatal: true });
-
 /** The text of bytes that are UTF-8, otherwise undefined. */
 export function textOf(value: Uint8Array): string | undefined {
-  try {
-    return UTF8.decode(value);
-  } catch (error) {
-    if (error instanceof TypeError) return undefined;
-    throw error;
-  }
+  return isUtf8(value) ? Buffer.from(value).toString('utf8') : undefined;
 }
 
 /** A value on one line: text as it is, text with control characters in quotes, other bytes as `base64:…`. */

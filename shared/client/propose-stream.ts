@@ -173,7 +173,7 @@ export class ProposeStream {
   #flush(): void {
     while (this.#state.kind === 'up' && !this.#full) {
       const retry = this.#again.length > 0;
-      const numbers = retry ? this.#again : range(this.#sent + 1, this.#next);
+      const numbers = retry ? this.#again : range(this.#sent + 1, Math.min(this.#next, this.#floor + this.#window + 1));
       const taken = proposalsOf(numbers, (sequence) => this.#valueOf(sequence), this.#floor, retry);
       if (taken.count === 0) return;
       if (retry) this.#again = this.#again.slice(taken.count);

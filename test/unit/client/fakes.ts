@@ -1,0 +1,228 @@
+/** A proposer and a learner that keep one log in memory, served over real gRPC on free ports; faults are planted one by one. */
+import { Metadata, Server, ServerCredentials } from '@grpc/grpc-js';
+import type { ServerDuplexStream, ServerUnaryCall, ServerWritableStream, sendUnaryData } from '@grpc/grpc-js';
+import type { Outcome } from '../../../shared/base/errors.ts';
+import type { LearnedEntry } from '../../../shared/wire/gen/synod/v1/learner.ts';
+import { LearnerServiceService } from '../../../shared/wire/gen/synod/v1/learner_service.ts';
+import type {
+  EndRequest,
+  EndResponse,
+  ReadRequest,
+  ReadResponse,
+  SubscribeRequest,
+  SubscribeResponse,
+} from '../../../shared/wire/gen/synod/v1/learner_service.ts';
+import { ProposerServiceService } from '../../../shared/wire/gen/synod/v1/proposer_service.ts';
+import type {
+  MoveLeaderRequest,
+  MoveLeaderResponse,
+  OpenSessionRequest,
+  OpenSessionResponse,
+  ProposeRequest,
+  ProposeResponse,
+  ProposeStreamRequest,
+  ProposeStreamResponse,
+} from '../../../shared/wire/gen/synod/v1/proposer_service.ts';
+
+export const BALLOT = { round: 3, proposer: 1, incarnation: Buffer.alloc(8, 0xab), kind: 2 } as const;
+export const BALLOT_TEXT = '3.p1.abababab';
+
+/** What all fake members share: the log, and which id took effect at which slot. */
+export class FakeLog {
+  readonly values: Uint8Array[] = [];
+  readonly #slots = new Map<string, number>();
+  /** False plants the fault that ids are not looked at. */
+  deduplicates = true;
+  window = 1_024;
+  sessions = 0;
+
+  apply(client: Uint8Array, sequence: number, value: Uint8Array): number {
+    const id = `${Buffer.from(client).toString('hex')}/${String(sequence)}`;
+    const known = this.#slots.get(id);
+    if (known !== undefined && this.deduplicates) return known;
+    const slot = this.values.length;
+    this.values.push(Buffer.from(value));
+    this.#slots.set(id, slot);
+    return slot;
+  }
+
+  texts(): string[] {
+    return this.values.map((value) => Buffer.from(value).toString());
+  }
+}
+
+export interface Fault {
+  readonly code: number;
+  readonly outcome: Outcome;
+  readonly message?: string;
+  /** The value is chosen all the same. */
+  readonly afterwards?: boolean;
+  readonly leader?: string;
+}
+
+export interface Fake {
+  readonly address: string;
+  stop(): void;
+}
+
+export interface FakeProposer extends Fake {
+  readonly requests: ProposeRequest[];
+  readonly streamed: ProposeStreamRequest[];
+  /** The next requests fail with these, one after the other. */
+  readonly faults: Fault[];
+  /** Answers are held back while set. */
+  silent: boolean;
+  /** The stream breaks when so many proposals have come on it, without an answer to the last message. */
+  breakStreamAfter: number;
+}
+
+export async function fakeProposer(log: FakeLog, leader = 1): Promise<FakeProposer> {
+  const server = new Server();
+  const fake = {
+    ...{ address: '', requests: [] as ProposeRequest[], streamed: [] as ProposeStreamRequest[], faults: [] as Fault[] },
+    ...{ silent: false, breakStreamAfter: Infinity },
+    stop: () => server.forceShutdown(),
+  };
+  const { propose, openSession, proposeStream, moveLeader } = ProposerServiceService;
+  server.addService(
+    { propose, openSession, proposeStream, moveLeader },
+    {
+      propose: (
+        { request }: ServerUnaryCall<ProposeRequest, ProposeResponse>,
+        answer: sendUnaryData<ProposeResponse>,
+      ) => {
+        fake.requests.push(request);
+        if (fake.silent) return;
+        const fault = fake.faults.shift();
+        const apply = (): number => log.apply(request.client, request.sequence, request.payload);
+        if (fault !== undefined) {
+          if (fault.afterwards === true) apply();
+          answer(statusOf(fault));
+          return;
+        }
+        const { log: name, client, session, sequence } = request;
+        const base = { log: name, slot: apply(), ballot: BALLOT, leader, own: true, client, session, sequence };
+        answer(null, { ...base, payload: request.protocol === 1 ? request.payload : Buffer.alloc(0) });
+      },
+      openSession: (
+        { request }: ServerUnaryCall<OpenSessionRequest, OpenSessionResponse>,
+        answer: sendUnaryData<OpenSessionResponse>,
+      ) => {
+        answer(null, { client: request.client, session: ++log.sessions, window: log.window });
+      },
+      moveLeader: (
+        { request }: ServerUnaryCall<MoveLeaderRequest, MoveLeaderResponse>,
+        answer: sendUnaryData<MoveLeaderResponse>,
+      ) => {
+        const fault = fake.faults.shift();
+        if (fault !== undefined) answer(statusOf(fault));
+        else answer(null, { from: 1, leader: request.to, ballot: BALLOT });
+      },
+      proposeStream: (stream: ServerDuplexStream<ProposeStreamRequest, ProposeStreamResponse>) => {
+        let client: Uint8Array = Buffer.alloc(0);
+        let seen = 0;
+        stream.on('error', () => {});
+        stream.on('end', () => stream.end());
+        stream.on('data', (message: ProposeStreamRequest) => {
+          fake.streamed.push(message);
+          const { hello } = message;
+          if (hello !== undefined) {
+            client = hello.client;
+            const welcome = { client, session: hello.session ?? ++log.sessions, window: log.window, leader };
+            stream.write({ welcome, chosen: [], refused: [] });
+          }
+          const chosen = message.proposals.flatMap(({ firstSequence, payloads }) =>
+            payloads.map((payload, at) => {
+              const slot = log.apply(client, firstSequence + at, payload);
+              seen++;
+              return { firstSequence: firstSequence + at, count: 1, firstSlot: slot, ballot: BALLOT, leader };
+            }),
+          );
+          if (seen >= fake.breakStreamAfter) {
+            fake.breakStreamAfter = Infinity;
+            stream.emit('error', statusOf({ code: 14, outcome: 'unknown' }));
+          } else if (chosen.length > 0) stream.write({ welcome: undefined, chosen, refused: [] });
+        });
+      },
+    },
+  );
+  fake.address = await bind(server);
+  return fake;
+}
+
+export interface FakeLearner extends Fake {
+  /** Subscriptions end with UNAVAILABLE after so many entries. */
+  breakAfter: number;
+  readonly subscribed: SubscribeRequest[];
+}
+
+export async function fakeLearner(log: FakeLog): Promise<FakeLearner> {
+  const server = new Server();
+  const fake = {
+    address: '',
+    breakAfter: Infinity,
+    subscribed: [] as SubscribeRequest[],
+    stop: () => server.forceShutdown(),
+  };
+  const { read, subscribe, end } = LearnerServiceService;
+  const entry = (slot: number): LearnedEntry => ({
+    ...{ slot, kind: 3, client: Buffer.alloc(16, 7), session: 1, sequence: slot + 1 },
+    ...{ payload: log.values[slot]!, ballot: BALLOT, effect: 1 },
+  });
+  server.addService(
+    { read, subscribe, end },
+    {
+      read: ({ request }: ServerUnaryCall<ReadRequest, ReadResponse>, answer: sendUnaryData<ReadResponse>) => {
+        const to = Math.min(log.values.length, request.from + (request.limit === 0 ? 1_000 : request.limit));
+        const entries = Array.from({ length: Math.max(0, to - request.from) }, (_, at) => entry(request.from + at));
+        answer(null, { entries, next: to, applied: log.values.length, first: 0 });
+      },
+      end: (_call: ServerUnaryCall<EndRequest, EndResponse>, answer: sendUnaryData<EndResponse>) => {
+        answer(null, { end: log.values.length, applied: log.values.length });
+      },
+      subscribe: (stream: ServerWritableStream<SubscribeRequest, SubscribeResponse>) => {
+        fake.subscribed.push(stream.request);
+        stream.on('error', () => {});
+        for (let slot = stream.request.from, sent = 0; slot < log.values.length; slot++, sent++) {
+          if (sent >= fake.breakAfter) {
+            fake.breakAfter = Infinity;
+            stream.emit('error', statusOf({ code: 14, outcome: 'none' }));
+            return;
+          }
+          stream.write({ entries: [entry(slot)], next: slot + 1 });
+        }
+      },
+    },
+  );
+  fake.address = await bind(server);
+  return fake;
+}
+
+function statusOf({
+  code,
+  outcome,
+  message,
+  leader,
+}: Fault): Error & { code: number; details: string; metadata: Metadata } {
+  const metadata = new Metadata();
+  metadata.set('synod-outcome', outcome);
+  if (leader !== undefined) metadata.set('synod-leader', leader);
+  return Object.assign(new Error('planted'), { code, details: message ?? 'planted', metadata });
+}
+
+function bind(server: Server): Promise<string> {
+  return new Promise((resolve, reject) => {
+    server.bindAsync('127.0.0.1:0', ServerCredentials.createInsecure(), (error, port) => {
+      if (error === null) resolve(`127.0.0.1:${String(port)}`);
+      else reject(error);
+    });
+  });
+}
+
+/** The address of a port on which nobody listens. */
+export async function deadAddress(): Promise<string> {
+  const server = new Server();
+  const address = await bind(server);
+  server.forceShutdown();
+  return address;
+}
