@@ -32,8 +32,9 @@ export class Finishing {
   }
 
   async #ask(log: string, from: number, to: number): Promise<void> {
-    for (const { length } = this.#proposers, end = this.#at + length; this.#at < end;) {
-      const proposer = this.#proposers[this.#at % length];
+    const end = this.#at + this.#proposers.length;
+    while (this.#at < end) {
+      const proposer = this.#proposers[this.#at % this.#proposers.length];
       if (proposer === undefined) return;
       try {
         const request = { header: writeHeader(this.#header), finish: { log, from, to } };

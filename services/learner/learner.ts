@@ -88,9 +88,14 @@ export async function startLearner(config: LearnerConfig, ports: LearnerPorts): 
   try {
     const identity = { cluster, learner: String(id), disk: newId() };
     const store = ports.store ?? (await openLearnerStore({ folder: data, identity }));
-    const learner = new LearnerProcess(config, quorum, store, lock, ports);
-    await learner.start();
-    return learner;
+    try {
+      const learner = new LearnerProcess(config, quorum, store, lock, ports);
+      await learner.start();
+      return learner;
+    } catch (error) {
+      await store.close();
+      throw error;
+    }
   } catch (error) {
     await lock.release();
     throw error;
@@ -129,7 +134,6 @@ class LearnerProcess implements RunningLearner {
   constructor(config: LearnerConfig, quorum: QuorumSystem, store: LearnerStore, lock: FolderLock, ports: LearnerPorts) {
     const { id, cluster, acceptors } = config;
     const clock = realClock;
-    const random = realRandom;
     const { log } = ports;
     this.store = store;
     this.#config = config;
@@ -153,121 +157,25 @@ class LearnerProcess implements RunningLearner {
       send: (acceptor, question) => this.#acceptors.send(acceptor, question),
       connected: () => bitCount(this.#acceptors.connected),
     });
-    const onFatal = (error: unknown): void => {
-      this.#fatal(error);
-    };
-    this.#applier = new Applier(this.#machine, store, {
-      clock,
-      random,
-      queueBytesMax: config['apply.queue.max'],
-      fetch: (to, message) => this.#acceptors.send(to, message),
-      catchUp: (name) => {
-        this.#catchUps.ask(name);
-      },
-      finish: (name, from, to) => {
-        this.#finishing.ask(name, from, to);
-      },
-      note: (note) => {
-        this.#counts.note(note);
-      },
-      onApplied: (name, next) => {
-        this.#waiting.applied(name, next);
-        this.#peers.changed(name);
-      },
-      onTransaction: (slots, ms) => {
-        this.#counts.transaction(slots, ms);
-      },
-      onFatal,
-    });
-    const acceptorMembers = this.#connectAll(acceptors);
-    this.#acceptors = new Acceptors({
-      members: acceptorMembers,
-      header,
-      store,
-      source,
-      clock,
-      random,
-      log,
-      onFatal,
-      onMessage: (acceptor, message) => {
-        if (message.kind === 'votes') this.#counts.votes(acceptorMembers[acceptor]?.id ?? 0, message.count);
-        this.#applier.heard(acceptor, message);
-      },
-      onTip: (acceptor, tip) => {
-        this.#tips.onTip(acceptor, tip);
-      },
-      onUp: (acceptor) => {
-        this.#held.tellAll(acceptor);
-        this.#tips.onUp(acceptor);
-      },
-      onDown: (acceptor) => {
-        this.#applier.post({ kind: 'acceptor-down', acceptor });
-      },
-    });
+    this.#applier = this.#makeApplier();
+    this.#acceptors = this.#makeAcceptors(source);
     this.#held = new HeldReports(store, this.#agreement, this.#acceptors);
-    this.#peers = new Peers({
-      members: this.#connectAll(new Map([...config.learners].filter(([other]) => other !== id))),
-      header,
-      store,
-      agreement: this.#agreement,
-      clock,
-      random,
-      log,
-      onKnown: (name, next) => {
-        this.#applier.post({ kind: 'known', log: name, next });
-      },
-      onAgreed: (name) => {
-        this.#held.changed(name);
-      },
-      onVerdict: (verdict) => {
-        this.#judge(verdict);
-      },
-    });
-    this.#catchUps = new CatchUps({
-      peers: this.#peers.links,
-      isUp: (learner) => this.#peers.isUp(learner),
-      header,
-      store,
-      applier: this.#applier,
-      waiting: this.#waiting,
-      log,
-      onDone: (outcome) => {
-        this.#counts.copied(outcome);
-      },
-    });
+    this.#peers = this.#makePeers();
+    this.#catchUps = this.#makeCatchUps();
     this.#finishing = new Finishing(
       this.#connectAll(config.proposers).map(({ connection }) => connection),
       header,
       log,
     );
     this.#subscriptions = new Subscriptions(store, this.#waiting, config['subscribers.max']);
-    this.#status = new StatusPages({
-      version: VERSION,
-      header,
-      store,
-      machine: this.#machine,
-      applier: this.#applier,
-      agreement: this.#agreement,
-      acceptors: this.#acceptors,
-      peers: this.#peers,
-      subscriptions: this.#subscriptions,
-      waiting: this.#waiting,
-      trust: this.#trust,
-      clock,
-      queueBytesMax: config['apply.queue.max'],
-      storeBytes: () => this.#storeBytes(),
-      address: () => this.address,
-      notReady: () =>
-        Object.entries(this.#checks()).flatMap(([name, check]) => {
-          const result = check();
-          return typeof result === 'string' ? [`${name}: ${result}`] : [];
-        }),
-    });
+    this.#status = this.#makeStatus();
     this.#counts = this.#makeCounts();
     store.onHeld = (name) => {
       this.#held.changed(name);
     };
-    store.onFailed = onFatal;
+    store.onFailed = (error) => {
+      this.#fatal(error);
+    };
   }
 
   get address(): string {
@@ -293,7 +201,6 @@ class LearnerProcess implements RunningLearner {
       await this.#end();
       throw error;
     }
-    this.#server.setServing(true);
     this.#acceptors.start();
     this.#peers.start();
     this.#startTicks();
@@ -306,8 +213,9 @@ class LearnerProcess implements RunningLearner {
 
   async stop(graceMs: number): Promise<void> {
     this.#admin?.setStopping();
-    for (const stop of this.#stops) stop();
+    this.#server?.setServing(false);
     await this.#server?.close(Math.max(0, graceMs - 500));
+    for (const stop of this.#stops) stop();
     this.#catchUps.stop();
     this.#acceptors.close();
     this.#peers.close();
@@ -380,6 +288,7 @@ class LearnerProcess implements RunningLearner {
     });
     every(SOURCE_MS, () => {
       this.#acceptors.tick(this.#machine.behind > 0);
+      this.#server?.setServing(this.#notReady().length === 0);
     });
     every(this.#config['compare.interval'], () => {
       this.#peers.tick();
@@ -413,6 +322,13 @@ class LearnerProcess implements RunningLearner {
     else this.#ports.onFatal(messageOf(error), error);
   }
 
+  #notReady(): string[] {
+    return Object.entries(this.#checks()).flatMap(([name, check]) => {
+      const result = check();
+      return typeof result === 'string' ? [`${name}: ${result}`] : [];
+    });
+  }
+
   #checks(): Record<string, () => true | string> {
     return {
       acceptors: () => {
@@ -439,6 +355,122 @@ class LearnerProcess implements RunningLearner {
   #storeBytes(): number {
     if (this.#ports.store !== undefined) return 0;
     return statSync(join(this.#config.data, 'data.mdb'), { throwIfNoEntry: false })?.size ?? 0;
+  }
+
+  #makeApplier(): Applier {
+    return new Applier(this.#machine, this.store, {
+      clock: realClock,
+      random: realRandom,
+      queueBytesMax: this.#config['apply.queue.max'],
+      fetch: (to, message) => this.#acceptors.send(to, message),
+      catchUp: (name) => {
+        this.#catchUps.ask(name);
+      },
+      finish: (name, from, to) => {
+        this.#finishing.ask(name, from, to);
+      },
+      note: (note) => {
+        this.#counts.note(note);
+      },
+      onApplied: (name, next) => {
+        this.#waiting.applied(name, next);
+        this.#peers.changed(name);
+      },
+      onTransaction: (slots, ms) => {
+        this.#counts.transaction(slots, ms);
+      },
+      onFatal: (error) => {
+        this.#fatal(error);
+      },
+    });
+  }
+
+  #makeAcceptors(source: number): Acceptors {
+    const acceptorMembers = this.#connectAll(this.#config.acceptors);
+    return new Acceptors({
+      members: acceptorMembers,
+      header: this.#header,
+      store: this.store,
+      source,
+      clock: realClock,
+      random: realRandom,
+      log: this.#ports.log,
+      onFatal: (error) => {
+        this.#fatal(error);
+      },
+      onMessage: (acceptor, message) => {
+        if (message.kind === 'votes') this.#counts.votes(acceptorMembers[acceptor]?.id ?? 0, message.count);
+        this.#applier.heard(acceptor, message);
+      },
+      onTip: (acceptor, tip) => {
+        this.#tips.onTip(acceptor, tip);
+      },
+      onUp: (acceptor) => {
+        this.#held.tellAll(acceptor);
+        this.#tips.onUp(acceptor);
+      },
+      onDown: (acceptor) => {
+        this.#applier.post({ kind: 'acceptor-down', acceptor });
+      },
+    });
+  }
+
+  #makePeers(): Peers {
+    const { id, learners } = this.#config;
+    return new Peers({
+      members: this.#connectAll(new Map([...learners].filter(([other]) => other !== id))),
+      header: this.#header,
+      store: this.store,
+      agreement: this.#agreement,
+      clock: realClock,
+      random: realRandom,
+      log: this.#ports.log,
+      onKnown: (name, next) => {
+        this.#applier.post({ kind: 'known', log: name, next });
+      },
+      onAgreed: (name) => {
+        this.#held.changed(name);
+      },
+      onVerdict: (verdict) => {
+        this.#judge(verdict);
+      },
+    });
+  }
+
+  #makeCatchUps(): CatchUps {
+    return new CatchUps({
+      peers: this.#peers.links,
+      isUp: (learner) => this.#peers.isUp(learner),
+      header: this.#header,
+      store: this.store,
+      applier: this.#applier,
+      waiting: this.#waiting,
+      log: this.#ports.log,
+      onDone: (outcome) => {
+        this.#counts.copied(outcome);
+      },
+    });
+  }
+
+  #makeStatus(): StatusPages {
+    return new StatusPages({
+      version: VERSION,
+      header: this.#header,
+      store: this.store,
+      machine: this.#machine,
+      applier: this.#applier,
+      agreement: this.#agreement,
+      acceptors: this.#acceptors,
+      peers: this.#peers,
+      subscriptions: this.#subscriptions,
+      waiting: this.#waiting,
+      trust: this.#trust,
+      clock: realClock,
+      queueBytesMax: this.#config['apply.queue.max'],
+      storeBytes: () => this.#storeBytes(),
+      address: () => this.address,
+      notReady: () => this.#notReady(),
+    });
   }
 
   #makeCounts(): LearnerMetrics {

@@ -1,7 +1,6 @@
 /** Learners and fake acceptors for tests: real gRPC in one process, free ports, folders that are removed at the end. */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
-import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { encodeEntry } from '../../shared/machine/entry.ts';
@@ -34,12 +33,13 @@ export class TestCluster {
   /** Three acceptors that listen, and the ports of `learners` learners that do not run yet. */
   static async start(learners = 1): Promise<TestCluster> {
     const cluster = new TestCluster();
-    for (const id of [1, 2, 3]) {
-      const acceptor = new FakeAcceptor(id);
-      await acceptor.listen();
+    const ports = await freePorts(3 + 1 + learners);
+    for (const [i, port] of ports.splice(0, 3).entries()) {
+      const acceptor = new FakeAcceptor(i + 1);
+      await acceptor.listen(`127.0.0.1:${String(port)}`);
       cluster.acceptors.push(acceptor);
     }
-    cluster.#ports = await freePorts(learners + 1);
+    cluster.#ports = ports;
     return cluster;
   }
 
@@ -107,15 +107,29 @@ export class TestCluster {
   }
 }
 
-async function freePorts(count: number): Promise<number[]> {
-  const servers = await Promise.all(
-    Array.from({ length: count }, async () => {
-      const server = createServer();
-      await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-      return server;
-    }),
-  );
-  const ports = servers.map((server) => (server.address() as AddressInfo).port);
-  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
-  return ports;
+/**
+ * Ports that nobody listens on, from below the range that the system gives to outgoing connections: a port that a test lets go
+ * for a moment is not taken by one of those meanwhile.
+ */
+export async function freePorts(count: number): Promise<number[]> {
+  const ports = new Set<number>();
+  while (ports.size < count) {
+    const port = 12_000 + Math.floor(Math.random() * 18_000);
+    if (!ports.has(port) && (await isFree(port))) ports.add(port);
+  }
+  return [...ports];
+}
+
+function isFree(port: number): Promise<boolean> {
+  const server = createServer();
+  return new Promise((resolve) => {
+    server.once('error', () => {
+      resolve(false);
+    });
+    server.listen(port, '127.0.0.1', () => {
+      server.close(() => {
+        resolve(true);
+      });
+    });
+  });
 }
