@@ -28,8 +28,8 @@ export interface Figures {
 export interface CaseResult extends Case {
   readonly synod: Figures;
   readonly echo: Figures;
-  /** Of proposals per second, Synod to the bare server. */
-  readonly ratio: number;
+  /** Of proposals per second, Synod to the bare server; null when that answered nothing while it was measured. */
+  readonly ratio: number | null;
   /** Slots per second that were voted for at the acceptors, and applied at the slowest learner, while it was measured. */
   readonly votedPerSecond: number;
   readonly appliedPerSecond: number;
@@ -85,7 +85,7 @@ export async function runCase(each: Case, number: number, target: Target, option
     ...each,
     synod,
     ...echoed,
-    ratio: synod.perSecond / echoed.echo.perSecond,
+    ratio: echoed.echo.perSecond === 0 ? null : synod.perSecond / echoed.echo.perSecond,
     votedPerSecond: ((ended?.voted ?? 0) - (began?.voted ?? 0)) / seconds,
     appliedPerSecond: (applied(ended) - applied(began)) / seconds,
     learnersDrainMs,

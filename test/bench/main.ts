@@ -13,7 +13,7 @@ import { measureFailover } from './failover.ts';
 import { measureMemory } from './memory.ts';
 import { HELP, readOptions } from './options.ts';
 import type { BenchOptions } from './options.ts';
-import { faultsOf, report } from './report.ts';
+import { faultsOf, ratioText, report } from './report.ts';
 import type { Results } from './report.ts';
 import { syncTime } from './sync-time.ts';
 import { Target } from './target.ts';
@@ -73,7 +73,7 @@ async function measure(
     for (const [at, each] of wanted.entries()) {
       say(`${String(at + 1)} of ${String(wanted.length)}: ${each.name} …`);
       const result = await runCase(each, at + 1, target, options);
-      say(`  ${result.synod.perSecond.toFixed(0)} proposals/s, ${result.ratio.toFixed(2)} of the bare server`);
+      say(`  ${result.synod.perSecond.toFixed(0)} proposals/s, ${ratioText(result.ratio)} of the bare server`);
       cases.push(result);
     }
     const withFailover = options.what === 'all' && (options.only?.test('failover') ?? true);

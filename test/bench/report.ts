@@ -66,7 +66,7 @@ function casesTable(cases: readonly CaseResult[]): string[] {
       each.name,
       count(each.synod.perSecond),
       count(each.echo.perSecond),
-      each.ratio.toFixed(2),
+      ratioText(each.ratio),
       ...[each.synod.meanMs, each.synod.p50Ms, each.synod.p99Ms, each.synod.p999Ms, each.echo.meanMs].map(ms),
       count(each.votedPerSecond),
       count(each.appliedPerSecond),
@@ -113,7 +113,7 @@ function targets({ cases, failover, memory, syncTime }: Results): string[] {
   const named = (name: string): CaseResult | undefined => cases.find((each) => each.name === name);
   const full = named('unary 1000 × 64 B');
   if (full !== undefined)
-    say('unary at 1,000 in flight at least 0.7 of the bare server', full.ratio >= 0.7, full.ratio.toFixed(2));
+    say('unary at 1,000 in flight at least 0.7 of the bare server', (full.ratio ?? 0) >= 0.7, ratioText(full.ratio));
   const alone = named('unary 1 × 64 B');
   if (alone !== undefined) {
     const floor = alone.echo.meanMs + syncTime.meanMs;
@@ -146,6 +146,10 @@ function columns(head: readonly string[], rows: readonly (readonly string[])[]):
   return [head, ...rows].map((row) =>
     row.map((cell, at) => (at === 0 ? cell.padEnd(widths[at] ?? 0) : cell.padStart(widths[at] ?? 0))).join('  '),
   );
+}
+
+export function ratioText(ratio: number | null): string {
+  return ratio === null ? '–' : ratio.toFixed(2);
 }
 
 function count(value: number): string {

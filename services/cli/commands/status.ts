@@ -142,7 +142,8 @@ function notesOf(said: Said): string[] {
 }
 
 function memberCells(row: MemberRow): string[] {
-  const busy = row.queues.filter((queue) => queue.length > 0);
+  // What is nearly empty is no news; --json has all of them.
+  const busy = row.queues.filter((queue) => queue.length * 50 > queue.limit);
   return [
     `${row.role} ${String(row.id)}`,
     row.address,
