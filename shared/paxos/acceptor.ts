@@ -280,6 +280,8 @@ export class Acceptor implements Machine<AcceptorEvent, AcceptorEffect> {
       bytes += range.value.batch.bytes.length;
       page.push({ first: range.from, ballot: range.value.ballot, batch: range.value.batch });
     }
+    // R10: a page says itself how far it reports, so that the answer to a shorter question is never taken for a longer one's.
+    if (until === undefined && end <= log.highest) until = Math.max(from, end);
     this.#out.push({
       kind: 'reply',
       to: event.from,

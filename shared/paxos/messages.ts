@@ -74,8 +74,8 @@ export interface VoteRange {
 }
 
 /**
- * Phase 1, the answer: reports every vote of [from, until); `until` is undefined when nothing is voted from there on, up to
- * the end that was asked. A slot outside is unknown, never free (R10): ask again with `from = until`.
+ * Phase 1, the answer: reports every vote of [from, until); `until` is undefined when nothing is voted from there on. A slot
+ * outside is unknown, never free (R10): ask again with `from = until`, where `until` is below the end that was asked.
  */
 export interface Promised {
   readonly kind: 'promised';

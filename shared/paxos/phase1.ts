@@ -27,6 +27,8 @@ export interface Found {
   readonly from: number;
   readonly to: number;
   readonly batch: Batch | undefined;
+  /** The ballot of the votes that gave the value. */
+  readonly ballot: Ballot | undefined;
 }
 
 export type Heard =
@@ -42,6 +44,7 @@ export class Phase1 {
   readonly #quorum: QuorumSystem;
   readonly #from: number;
   readonly #fromWatermark: boolean;
+  readonly #to: number;
   readonly #reports = new Map<number, Report>();
   #complete = 0;
   /** Over the promises heard so far. */
@@ -49,12 +52,13 @@ export class Phase1 {
   watermark = 0;
   floor = 0;
 
-  /** `from` and `fromWatermark` as in the Prepare that is sent. */
-  constructor(ballot: Ballot, quorum: QuorumSystem, from: number, fromWatermark: boolean) {
+  /** `from`, `fromWatermark` and `to` as in the Prepare that is sent. */
+  constructor(ballot: Ballot, quorum: QuorumSystem, from: number, fromWatermark: boolean, to = Infinity) {
     this.ballot = ballot;
     this.#quorum = quorum;
     this.#from = from;
     this.#fromWatermark = fromWatermark;
+    this.#to = to;
   }
 
   /** Where the acceptor at this position must be asked from, undefined when it reported everything. */
@@ -84,7 +88,8 @@ export class Phase1 {
     this.highest = Math.max(this.highest, page.highest);
     this.floor = Math.max(this.floor, page.floor);
     this.watermark = Math.max(this.watermark, page.watermark, page.floor);
-    if (page.until !== undefined) {
+    // A late answer to a shorter question at this ballot ends before ours does: the rest is asked for.
+    if (page.until !== undefined && page.until < this.#to) {
       report.next = page.until;
       return { kind: 'more', from: page.until };
     }
@@ -119,11 +124,11 @@ export class Phase1 {
     const out: Found[] = [];
     let at = from;
     for (const range of found) {
-      if (at < range.from) out.push({ from: at, to: range.from, batch: undefined });
-      out.push({ from: range.from, to: range.to, batch: range.value.batch });
+      if (at < range.from) out.push({ from: at, to: range.from, batch: undefined, ballot: undefined });
+      out.push({ from: range.from, to: range.to, batch: range.value.batch, ballot: range.value.ballot });
       at = range.to;
     }
-    if (at < to) out.push({ from: at, to, batch: undefined });
+    if (at < to) out.push({ from: at, to, batch: undefined, ballot: undefined });
     return out;
   }
 }

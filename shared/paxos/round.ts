@@ -93,7 +93,7 @@ export class Round {
     const ballot = freshBallot(ctx, this.#seen);
     this.#seen = ballot;
     this.#tries++;
-    const phase1 = new Phase1(ballot, ctx.quorum, this.#from, false);
+    const phase1 = new Phase1(ballot, ctx.quorum, this.#from, false, this.#to);
     this.#phase = { kind: 'preparing', ballot, phase1, since: ctx.now, sentAt: ctx.now, no: 0, full: 0 };
     sendTo(ctx, undefined, this.#message(ballot, this.#from));
   }
