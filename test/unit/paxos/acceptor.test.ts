@@ -314,7 +314,7 @@ describe('R10: what a promise reports', () => {
     const fromWatermark = a.promise(prepare(classic(2), { fromWatermark: true }));
     expect([fromWatermark.from, fromWatermark.watermark, fromWatermark.votes.length]).toEqual([6, 6, 4]);
     const asked = a.promise(prepare(classic(2), { from: 2, to: 4 }));
-    expect([asked.from, asked.until, reported(asked)]).toEqual([2, undefined, ['2@1.p1: v2', '3@1.p1: v3']]);
+    expect([asked.from, asked.until, reported(asked)]).toEqual([2, 4, ['2@1.p1: v2', '3@1.p1: v3']]);
   });
 
   test('reads votes below the watermark back from the journal, and never calls such a slot free', () => {
