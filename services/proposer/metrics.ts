@@ -30,6 +30,34 @@ export type ProposerMetrics = ReturnType<typeof proposerMetrics>;
 /** Makes every series, at zero. `acceptors` are their ids in the order of their positions. */
 export function proposerMetrics(metrics: Metrics, acceptors: readonly number[]) {
   const ids = acceptors.map(String);
+  const series = makeSeries(metrics, ids);
+  const tally = tallies();
+  let forwards = 0;
+  return {
+    gauges: (of: Gauges): void => {
+      exposeGauges(metrics, of);
+    },
+    /** Counts one answer; it reaches the series with the next `flush`, because a counter costs more than the answer. */
+    answered: tally.add,
+    /** Call at the end of a turn. */
+    flush: (): void => {
+      tally.take((protocol, outcome, count) => {
+        series.proposals.inc({ protocol, outcome }, count);
+      });
+      if (forwards === 0) return;
+      series.forwarded.inc({}, forwards);
+      forwards = 0;
+    },
+    note: (note: Note): void => {
+      if (note.kind === 'forwarded') forwards++;
+      else countNote(series, ids, note);
+    },
+  };
+}
+
+type Series = ReturnType<typeof makeSeries>;
+
+function makeSeries(metrics: Metrics, ids: readonly string[]) {
   const rtt = {
     promise: metrics.histogram('synod_proposer_promise_seconds', 'From a Prepare to the promise of one acceptor', {
       acceptor: ids,
@@ -64,72 +92,55 @@ export function proposerMetrics(metrics: Metrics, acceptors: readonly number[]) 
   const recovered = metrics.counter('synod_proposer_reproposed_total', 'Slots proposed again as found', {});
   const pauses = metrics.histogram('synod_proposer_pause_seconds', 'Times that this process stood still', {});
   const probe = metrics.histogram('synod_proposer_probe_seconds', 'Time of a probe round that was chosen', {});
-  const tally = tallies();
-  let forwards = 0;
-
   return {
-    gauges: (of: Gauges): void => {
-      exposeGauges(metrics, of);
-    },
-    /** Counts one answer; it reaches the series with the next `flush`, because a counter costs more than the answer. */
-    answered: tally.add,
-    /** Call at the end of a turn. */
-    flush: (): void => {
-      tally.take((protocol, outcome, count) => {
-        proposals.inc({ protocol, outcome }, count);
-      });
-      if (forwards === 0) return;
-      forwarded.inc({}, forwards);
-      forwards = 0;
-    },
-    note: (note: Note): void => {
-      switch (note.kind) {
-        case 'promise-rtt':
-          rtt.promise.observe({ acceptor: ids[note.acceptor] ?? '' }, note.ms / 1_000);
-          return;
-        case 'accept-rtt':
-          rtt.accept.observe({ acceptor: ids[note.acceptor] ?? '' }, note.ms / 1_000);
-          return;
-        case 'quorum':
-          quorums.inc({ phase: note.phase, protocol: note.protocol, result: note.outcome });
-          if (note.outcome === 'reached') quorumTime.observe({ phase: note.phase }, note.ms / 1_000);
-          return;
-        case 'batch':
-          values.observe({}, note.values);
-          bytes.observe({}, note.bytes);
-          return;
-        case 'leader':
-          changes.inc({ change: note.change });
-          return;
-        case 'campaign':
-          campaigns.inc({});
-          return;
-        case 'forwarded':
-          forwards++;
-          return;
-        case 'peer':
-          peers.inc({ change: note.change });
-          return;
-        case 'no-op':
-          noOps.inc({}, note.count);
-          return;
-        case 'reproposed':
-          recovered.inc({}, note.count);
-          return;
-        case 'pause':
-          pauses.observe({}, note.ms / 1_000);
-          return;
-        case 'proposal':
-          // Answers to clients are counted where they are given; only the probe has no client.
-          if (note.protocol !== 'probe') return;
-          proposals.inc({ protocol: 'probe', outcome: note.outcome }, note.count);
-          if (note.outcome === 'chosen') probe.observe({}, note.ms / 1_000);
-          return;
-        default:
-          return;
-      }
-    },
+    ...{ rtt, quorumTime, quorums, proposals, values, bytes, changes },
+    ...{ campaigns, forwarded, peers, noOps, recovered, pauses, probe },
   };
+}
+
+function countNote(series: Series, ids: readonly string[], note: Note): void {
+  switch (note.kind) {
+    case 'promise-rtt':
+      series.rtt.promise.observe({ acceptor: ids[note.acceptor] ?? '' }, note.ms / 1_000);
+      return;
+    case 'accept-rtt':
+      series.rtt.accept.observe({ acceptor: ids[note.acceptor] ?? '' }, note.ms / 1_000);
+      return;
+    case 'quorum':
+      series.quorums.inc({ phase: note.phase, protocol: note.protocol, result: note.outcome });
+      if (note.outcome === 'reached') series.quorumTime.observe({ phase: note.phase }, note.ms / 1_000);
+      return;
+    case 'batch':
+      series.values.observe({}, note.values);
+      series.bytes.observe({}, note.bytes);
+      return;
+    case 'leader':
+      series.changes.inc({ change: note.change });
+      return;
+    case 'campaign':
+      series.campaigns.inc({});
+      return;
+    case 'peer':
+      series.peers.inc({ change: note.change });
+      return;
+    case 'no-op':
+      series.noOps.inc({}, note.count);
+      return;
+    case 'reproposed':
+      series.recovered.inc({}, note.count);
+      return;
+    case 'pause':
+      series.pauses.observe({}, note.ms / 1_000);
+      return;
+    case 'proposal':
+      // Answers to clients are counted where they are given; only the probe has no client.
+      if (note.protocol !== 'probe') return;
+      series.proposals.inc({ protocol: 'probe', outcome: note.outcome }, note.count);
+      if (note.outcome === 'chosen') series.probe.observe({}, note.ms / 1_000);
+      return;
+    default:
+      return;
+  }
 }
 
 /** Counts of answers between two flushes. */
