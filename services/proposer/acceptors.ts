@@ -40,7 +40,12 @@ interface AcceptorLink {
   heardAt: number | undefined;
   /** The last reason why it could not be reached, so that a log says each one once. */
   trouble: string;
+  /** Ends the wait of an address where another acceptor answered. */
+  cancelStart: () => void;
 }
+
+/** How long an address where another acceptor answers is left alone. Milliseconds. */
+const WRONG_MS = 5_000;
 
 /** Bytes of batches in one frame of several messages: a frame may not outgrow `LIMITS.messageBytesMax`. */
 const FRAME_BYTES = 1024 * 1024;
@@ -111,7 +116,8 @@ export class AcceptorLinks {
   }
 
   close(): void {
-    for (const { stream, connection } of this.#links) {
+    for (const { stream, connection, cancelStart } of this.#links) {
+      cancelStart();
       stream.close();
       connection.close();
     }
@@ -155,6 +161,7 @@ export class AcceptorLinks {
       welcomed: false,
       heardAt: undefined,
       trouble: '',
+      cancelStart: () => undefined,
     };
     return link;
   }
@@ -181,10 +188,15 @@ export class AcceptorLinks {
   }
 
   #onWelcome(link: AcceptorLink, welcome: Welcome): void {
-    const { log, post } = this.#ports;
+    const { log, post, clock } = this.#ports;
     if (welcome.acceptor !== link.id) {
       link.trouble = `at ${link.connection.address} answers acceptor ${String(welcome.acceptor)} (--acceptors)`;
       log.error({ acceptor: link.id }, link.trouble);
+      // An acceptor keeps one session of a proposer: this one would only cut off the link that is meant for it.
+      link.stream.close();
+      link.cancelStart = clock.after(WRONG_MS, () => {
+        link.stream.start();
+      });
       return;
     }
     link.welcomed = true;

@@ -1,4 +1,5 @@
 /** The leader's copy of a log's session table (R12), as the heart asks for it. The simulator runs this very file. */
+import { messageOf } from '../../shared/base/errors.ts';
 import { decodeEntry } from '../../shared/machine/entry.ts';
 import type { Entry, UnknownEntry } from '../../shared/machine/entry.ts';
 import type { SessionRefusal, Sessions } from '../../shared/machine/sessions.ts';
@@ -18,7 +19,14 @@ export function createAdmission(sessions: Sessions): Admission {
   };
   return {
     check(bytes) {
-      const entry = read(bytes);
+      let entry: Entry | UnknownEntry;
+      try {
+        entry = read(bytes);
+      } catch (error) {
+        return unreadable(messageOf(error));
+      }
+      // A learner stops at a kind that it does not know, so none may enter a log.
+      if (entry.kind === 'unknown') return unreadable(`entries of kind ${String(entry.number)} are not known here`);
       if (entry.kind === 'open-session') {
         const open = sessions.sessionOf(entry.client);
         return open === undefined ? NEW : { kind: 'known', slot: open };
@@ -33,6 +41,14 @@ export function createAdmission(sessions: Sessions): Admission {
       // A table that stands above the slot has applied it already.
       if (slot >= sessions.next) sessions.apply(slot, read(bytes));
     },
+  };
+}
+
+function unreadable(why: string): Verdict {
+  const message = `the forwarded entry cannot be proposed: ${why}`;
+  return {
+    kind: 'invalid',
+    refused: { kind: 'refused', code: 'INVALID_ARGUMENT', message, outcome: 'none', leader: undefined },
   };
 }
 
