@@ -145,9 +145,7 @@ describe('heartbeats', () => {
     ctx.now += 600;
     peer.onTick();
     exchange(other, election);
-    expect(ctx.out.filter((e) => e.kind === 'to-peer').map((e) => e.kind === 'to-peer' && e.message.kind)).toEqual([
-      'led?',
-    ]);
+    expect(ctx.out.flatMap((e) => (e.kind === 'to-peer' ? [e.message.kind] : []))).toEqual(['led?']);
   });
 
   test('of another start forget what the earlier one led', () => {

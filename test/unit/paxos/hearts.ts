@@ -168,11 +168,11 @@ export function converse(
   acceptors: Acceptors,
   reach: (acceptor: number) => boolean = () => true,
 ): void {
-  for (let done = 0; done < p.out.length; done++) {
-    const effect = p.out[done];
-    if (effect?.kind === 'load-sessions')
+  // What is said meanwhile is appended, and reached by the same walk.
+  for (const effect of p.out) {
+    if (effect.kind === 'load-sessions')
       p.step({ kind: 'sessions', log: effect.log, next: effect.slot, admission: table() });
-    if (effect?.kind !== 'to-acceptor') continue;
+    if (effect.kind !== 'to-acceptor') continue;
     acceptors.now = p.now;
     for (let a = 0; a < acceptors.all.length; a++) {
       if ((effect.to !== undefined && effect.to !== a) || !reach(a)) continue;

@@ -94,6 +94,7 @@ describe('forwarding', () => {
       log: MINE,
       entry: bytes('x'),
       retry: false,
+      relayed: true,
       timeoutMs: 900,
     });
     expect(toPeers(rig, 'forward')).toEqual([]);

@@ -86,7 +86,9 @@ export class NodeRig {
       encode: encodeRecord,
       decode: decodeRecord,
       send: (message, position) => void this.sent.push({ message, position }),
-      flush: () => void this.flushes++,
+      flush: () => {
+        this.flushes++;
+      },
       note: () => undefined,
     });
   }
