@@ -1,11 +1,12 @@
 /** Clusters of real processes for these tests: the built roles, on free ports, in a folder of their own, gone afterwards. */
 import { spawn } from 'node:child_process';
-import { closeSync, mkdtempSync, openSync, readFileSync, readSync, rmSync, statSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { startCluster } from '../../deploy/local/cluster.ts';
 import type { Cluster, ClusterOptions, Member, Role } from '../../deploy/local/cluster.ts';
+import { messageOf } from '../../shared/base/errors.ts';
 import { clientHeader, errorReader } from '../../shared/client/index.ts';
 import { connect } from '../../shared/platform/grpc/connection.ts';
 import type { Connection } from '../../shared/platform/grpc/connection.ts';
@@ -25,7 +26,7 @@ const POLL_MS = 20;
 export async function eventually<T>(
   what: string,
   condition: () => Promise<T | undefined | false> | T | undefined | false,
-  msMax = 30_000,
+  msMax = 60_000,
 ): Promise<T> {
   for (const end = performance.now() + msMax; ;) {
     const found = await condition();
@@ -105,19 +106,39 @@ export class Harness {
 
   /** The proposer that says it leads a log; undefined while nobody does. */
   async leader(log: string): Promise<number | undefined> {
-    for (const { id, grpc } of this.cluster.members.filter(({ role }) => role === 'proposer')) {
-      if (this.cluster.pid('proposer', id) === undefined) continue;
-      const request = { header: clientHeader(), log, after: '', limit: 1, all: false, led: true };
-      const answer = await this.at(grpc)
-        .unary(ProposerServiceService.logs, request, { timeoutMs: 500 })
-        .catch(() => undefined);
-      if (answer?.logs.some((each) => each.log === log && each.leading === Leading.LEADING_LEADS) === true) return id;
-    }
-    return undefined;
+    const said = await this.#leading(log);
+    return said.find(({ leads }) => leads === true)?.id;
   }
 
-  leads(log: string): Promise<number> {
-    return eventually(`a proposer leads ${log}`, () => this.leader(log));
+  /** Waits until a proposer leads a log. */
+  async leads(log: string): Promise<number> {
+    let said: unknown;
+    const leader = eventually(`a proposer leads ${log}`, async () => {
+      const all = await this.#leading(log);
+      said = all;
+      return all.find(({ leads }) => leads === true)?.id;
+    });
+    return leader.catch((error: unknown) => {
+      throw new Error(`${messageOf(error)}; they say ${JSON.stringify(said)}`);
+    });
+  }
+
+  /** What each proposer that runs says: whether it leads, or why it does not answer. */
+  #leading(log: string): Promise<{ readonly id: number; readonly leads: boolean | string }[]> {
+    const running = this.cluster.members.filter(
+      ({ role, id }) => role === 'proposer' && this.cluster.pid(role, id) !== undefined,
+    );
+    const request = { header: clientHeader(), log, after: '', limit: 1, all: false, led: true };
+    return Promise.all(
+      running.map(async ({ id, grpc }) => {
+        try {
+          const answer = await this.at(grpc).unary(ProposerServiceService.logs, request, { timeoutMs: 1_000 });
+          return { id, leads: answer.logs.some((each) => each.log === log && each.leading === Leading.LEADING_LEADS) };
+        } catch (error) {
+          return { id, leads: messageOf(error) };
+        }
+      }),
+    );
   }
 
   /** How long a member's log is, to read later what came after. */
@@ -139,15 +160,14 @@ export class Harness {
       .map((line) => JSON.parse(line) as { level: string; msg: string });
   }
 
-  /** Runs a member in a process of its own until it ends, on its own ports or on others. */
-  run(role: Role, id: number, more: readonly string[] = []): Promise<Ended> {
-    const { grpc, http, data } = this.member(role, id);
+  /** Runs a member in a process of its own until it ends, on its own addresses or on others. */
+  run(role: Role, id: number, at: Partial<Pick<Member, 'grpc' | 'http'>> = {}): Promise<Ended> {
+    const { grpc, http, data } = { ...this.member(role, id), ...at };
     return runToEnd([
       main(role),
       ...['--id', String(id), '--cluster', this.cluster.id, '--listen', grpc, '--http', http],
       ...(['acceptor', 'proposer', 'learner'] as const).flatMap((each) => [`--${each}s`, this.cluster.endpoints(each)]),
       ...(data === undefined ? [] : ['--data', data]),
-      ...more,
     ]);
   }
 
@@ -195,17 +215,6 @@ export async function built(): Promise<void> {
   const script = "const { prepare } = await import('./deploy/local/prepare.mjs'); await prepare();";
   const { code, out, err } = await runToEnd(['--input-type=module', '-e', script], { msMax: 180_000 });
   if (code !== 0) throw new Error(`the build failed:\n${out}${err}`);
-}
-
-/** The bytes of a file from an offset on. */
-export function bytesAt(file: string, offset: number, length: number): Buffer {
-  const fd = openSync(file, 'r');
-  try {
-    const bytes = Buffer.alloc(length);
-    return bytes.subarray(0, readSync(fd, bytes, 0, length, offset));
-  } finally {
-    closeSync(fd);
-  }
 }
 
 export function isAlive(pid: number): boolean {

@@ -11,8 +11,8 @@ import type { History, Learned, LearnedLog, Operation, Told } from './history.ts
 
 /** Clients, lanes of each that propose one after the other, and lanes that share one stream. */
 const CLIENTS = 2;
-const LANES = 3;
-const STREAM_LANES = 3;
+const LANES = 2;
+const STREAM_LANES = 2;
 /** Longer than any fault here lasts: within it a client tries again, with the same number. */
 const TIMEOUT_MS = 45_000;
 /** One proposal in so many is looked for at a learner as soon as it is acknowledged. */
