@@ -310,12 +310,18 @@ describe('finishing slots that nobody finishes', () => {
     expect(sentBy(rig)).toEqual(['0 a b']);
   });
 
-  test('below the watermark, stops and says so where a phase-1 quorum has no vote', () => {
+  test('below the watermark, sends neither a no-op nor a value of its own where a phase-1 quorum has no vote', () => {
     const { rig, ballot } = finishing(0, 2);
     rig.from(0, promised(ballot, { watermark: 2, highest: 1 }));
-    expect(() => rig.from(1, promised(ballot, { watermark: 2, highest: 1 }))).toThrow(
-      'R10: orders: slot 0 is below the watermark and a phase-1 quorum has no vote there',
+    rig.from(1, promised(ballot, { watermark: 2, highest: 1 }));
+    // A higher ballot chose it: this one can choose nothing, and the next is above it.
+    expect(rig.notes()).toContainEqual(
+      expect.objectContaining({ kind: 'quorum', protocol: 'finish', outcome: 'rejected' }),
     );
+    expect(sentBy(rig)).toEqual([]);
+    rig.tick(200);
+    const [again] = rig.take('prepare');
+    expect(compareBallots(again?.ballot ?? ballot, ballot)).toBeGreaterThan(0);
   });
 
   test('begins at the floor where it straddles one', () => {
