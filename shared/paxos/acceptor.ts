@@ -89,6 +89,8 @@ export type AcceptorEffect =
   | { readonly kind: 'trim'; readonly below: number }
   | NoteEffect;
 
+/** Pieces of the journal that one load reads, unless more of them hold one slot. */
+const LOAD_PIECES = 6;
 /** What is moved on at once: logs with this many pieces of the journal at most, and this many of them. */
 const COMPACT_PIECES = 4;
 const COMPACT_LOGS = 256;
@@ -120,6 +122,13 @@ interface LogRecord {
   readonly holders: Map<string, { held: number; agreed: number }>;
 }
 
+/** Votes that were read back: all of [from, to), and nothing beyond. */
+interface Loaded {
+  readonly from: number;
+  readonly to: number;
+  readonly votes: RangeMap<Vote>;
+}
+
 /** Work that waits for old votes. */
 interface PendingLoad {
   readonly log: string;
@@ -127,6 +136,8 @@ interface PendingLoad {
   readonly to: number;
   readonly version: number;
   readonly event: AcceptorEvent;
+  /** What was read for the same event so far, up to `from`. */
+  readonly before: Loaded | undefined;
 }
 
 export class Acceptor implements Machine<AcceptorEvent, AcceptorEffect> {
@@ -159,7 +170,7 @@ export class Acceptor implements Machine<AcceptorEvent, AcceptorEffect> {
     return this.#out;
   }
 
-  #handle(event: AcceptorEvent, loaded: RangeMap<Vote> | undefined): void {
+  #handle(event: AcceptorEvent, loaded: Loaded | undefined): void {
     switch (event.kind) {
       case 'proposer':
         return this.#onProposer(event, loaded);
@@ -194,8 +205,9 @@ export class Acceptor implements Machine<AcceptorEvent, AcceptorEffect> {
 
   // ── proposers ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-  #onProposer(event: AcceptorEvent & { kind: 'proposer' }, loaded: RangeMap<Vote> | undefined): void {
-    this.#heard.set(ownerKey(event.owner), this.#now);
+  #onProposer(event: AcceptorEvent & { kind: 'proposer' }, loaded: Loaded | undefined): void {
+    // Work that was put off is no sign of life.
+    if (loaded === undefined) this.#heard.set(ownerKey(event.owner), this.#now);
     const { message } = event;
     switch (message.kind) {
       case 'prepare':
@@ -216,7 +228,7 @@ export class Acceptor implements Machine<AcceptorEvent, AcceptorEffect> {
     }
   }
 
-  #onPrepare(event: AcceptorEvent & { kind: 'proposer' }, prepare: Prepare, loaded: RangeMap<Vote> | undefined): void {
+  #onPrepare(event: AcceptorEvent & { kind: 'proposer' }, prepare: Prepare, loaded: Loaded | undefined): void {
     const refuse = (reason: RejectReason, log: LogRecord | undefined): void => {
       this.#reject(event.from, prepare, undefined, reason, log);
     };
@@ -263,7 +275,7 @@ export class Acceptor implements Machine<AcceptorEvent, AcceptorEffect> {
     event: AcceptorEvent & { kind: 'proposer' },
     log: LogRecord,
     prepare: Prepare,
-    loaded: RangeMap<Vote> | undefined,
+    loaded: Loaded | undefined,
   ): void {
     const from = Math.max(prepare.from, log.floor, prepare.fromWatermark ? log.watermark : 0);
     const end = Math.min(prepare.to ?? Infinity, log.highest + 1);
@@ -299,7 +311,7 @@ export class Acceptor implements Machine<AcceptorEvent, AcceptorEffect> {
     });
   }
 
-  #onAccept(event: AcceptorEvent & { kind: 'proposer' }, accept: Accept, loaded: RangeMap<Vote> | undefined): void {
+  #onAccept(event: AcceptorEvent & { kind: 'proposer' }, accept: Accept, loaded: Loaded | undefined): void {
     const { ballot, first, batch } = accept;
     const end = first + batch.count;
     const refuse = (reason: RejectReason, log: LogRecord | undefined): void => {
@@ -314,7 +326,7 @@ export class Acceptor implements Machine<AcceptorEvent, AcceptorEffect> {
     if (compareBallots(ballot, log.promised) < 0) return refuse('ballot', log);
     // A full journal takes no new slots, but lets those that are under way be finished.
     if (!this.#hasRoom && end - 1 > log.highest) return refuse('space', log);
-    const votes = this.#votesFor(event, log, first, end, loaded);
+    const votes = this.#votesFor(event, log, first, end, loaded, true);
     if (votes === undefined) return;
     if (votes.end < end) return refuse('busy', log);
     let again = 0;
@@ -413,40 +425,43 @@ export class Acceptor implements Machine<AcceptorEvent, AcceptorEffect> {
   // ── old votes ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
   /**
-   * The votes of [from, to), cut at `end` where a page is full. Undefined when they must first be read from the journal: the
-   * event is then handled again once they are there.
+   * The votes of [from, to), cut at `end` where what was read so far ends; `whole` reads on until nothing is cut. Undefined when
+   * votes must first be read from the journal: the event is then handled again once they are there.
    */
   #votesFor(
     event: AcceptorEvent,
     log: LogRecord,
     from: number,
     to: number,
-    loaded: RangeMap<Vote> | undefined,
+    loaded: Loaded | undefined,
+    whole = false,
   ): { ranges: readonly { from: number; to: number; value: Vote }[]; end: number } | undefined {
     const old = Math.min(to, log.kept);
     if (from >= old) return { ranges: from < to ? log.votes.within(from, to) : [], end: to };
-    if (loaded !== undefined) {
-      const end = this.#loadEnd(log, from, old);
-      const ranges = loaded.within(from, end);
-      return end < old ? { ranges, end } : { ranges: [...ranges, ...log.votes.within(old, to)], end: to };
-    }
-    const end = this.#loadEnd(log, from, old);
-    const id = this.#loadId++;
-    this.#loads.set(id, { log: log.name, from, to: end, version: log.oldVotesVersion, event });
-    this.#out.push({ kind: 'load', id, log: log.name, from, to: end, pieces: log.index.find(from, end) });
-    return undefined;
+    if (loaded === undefined || from < loaded.from || from >= loaded.to)
+      return this.#load(event, log, from, old, undefined);
+    // What was loaded ends where it was asked to end, however far the watermark and the floor have moved since: slots above it
+    // are neither here nor in memory, so the answer is cut there and says so.
+    const end = Math.min(loaded.to, old);
+    if (end < old && whole) return this.#load(event, log, loaded.to, old, loaded);
+    const ranges = loaded.votes.within(from, end);
+    return end < old ? { ranges, end } : { ranges: [...ranges, ...log.votes.within(old, to)], end: to };
   }
 
-  /** How far one load goes: an Accept is loaded whole, a long report as far as the first piece of the journal reaches. */
+  #load(event: AcceptorEvent, log: LogRecord, from: number, to: number, before: Loaded | undefined): undefined {
+    const end = this.#loadEnd(log, from, to);
+    const id = this.#loadId++;
+    this.#loads.set(id, { log: log.name, from, to: end, version: log.oldVotesVersion, event, before });
+    this.#out.push({ kind: 'load', id, log: log.name, from, to: end, pieces: log.index.find(from, end) });
+  }
+
+  /** How far one load goes: until it has read enough pieces of the journal, at least one slot. */
   #loadEnd(log: LogRecord, from: number, to: number): number {
-    if (to - from <= LIMITS.batchValuesMax) return to;
-    let inside = Infinity;
-    let after = Infinity;
-    for (const piece of log.index.find(from, to)) {
-      if (piece.from <= from) inside = Math.min(inside, piece.to);
-      else after = Math.min(after, piece.from);
-    }
-    return Math.min(to, inside === Infinity ? after : inside);
+    const starts = log.index
+      .find(from, to)
+      .map((piece) => piece.from)
+      .sort((a, b) => a - b);
+    return Math.min(to, Math.max(from + 1, starts[LOAD_PIECES] ?? to));
   }
 
   #onLoaded(id: number, votes: readonly VoteRange[]): void {
@@ -456,15 +471,19 @@ export class Acceptor implements Machine<AcceptorEvent, AcceptorEffect> {
     const log = this.#logs.get(load.log);
     if (log === undefined) return;
     if (log.oldVotesVersion !== load.version) return this.#handle(load.event, undefined);
-    const loaded = newVotes();
+    const found = load.before?.votes ?? newVotes();
     for (const vote of votes)
-      loaded.set(vote.first, vote.first + vote.batch.count, { ballot: vote.ballot, batch: vote.batch });
-    this.#handle(load.event, loaded);
+      found.set(vote.first, vote.first + vote.batch.count, { ballot: vote.ballot, batch: vote.batch });
+    this.#handle(load.event, {
+      from: load.before?.from ?? load.from,
+      to: load.to,
+      votes: found,
+    });
   }
 
   // ── learners ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-  #onLearner(event: AcceptorEvent & { kind: 'learner' }, loaded: RangeMap<Vote> | undefined): void {
+  #onLearner(event: AcceptorEvent & { kind: 'learner' }, loaded: Loaded | undefined): void {
     const { message } = event;
     switch (message.kind) {
       case 'fetch':
@@ -484,7 +503,7 @@ export class Acceptor implements Machine<AcceptorEvent, AcceptorEffect> {
     }
   }
 
-  #onFetch(event: AcceptorEvent & { kind: 'learner' }, fetch: Fetch, loaded: RangeMap<Vote> | undefined): void {
+  #onFetch(event: AcceptorEvent & { kind: 'learner' }, fetch: Fetch, loaded: Loaded | undefined): void {
     const to = event.from;
     const log = this.#logs.get(fetch.log);
     const head = log ?? newLog(fetch.log);
@@ -582,10 +601,10 @@ export class Acceptor implements Machine<AcceptorEvent, AcceptorEffect> {
     }
   }
 
-  #onRewrite(event: AcceptorEvent & { kind: 'rewrite' }, loaded: RangeMap<Vote> | undefined): void {
+  #onRewrite(event: AcceptorEvent & { kind: 'rewrite' }, loaded: Loaded | undefined): void {
     const log = this.#logs.get(event.log);
     if (log === undefined) return;
-    const votes = this.#votesFor(event, log, log.floor, log.highest + 1, loaded);
+    const votes = this.#votesFor(event, log, log.floor, log.highest + 1, loaded, true);
     if (votes === undefined) return;
     log.rewriting = false;
     if (votes.end < log.highest + 1) return;

@@ -59,6 +59,11 @@ export class Election {
     return undefined;
   }
 
+  /** The ballot at which a peer says that it leads the log. */
+  ballotOf(proposer: number, log: string): Ballot | undefined {
+    return this.#peers.get(proposer)?.led.get(log);
+  }
+
   /** Where a log that nobody leads goes first. `without` leaves this proposer out of the choice. */
   first(log: string, without?: 'self'): number | undefined {
     const live = [...this.#peers.values()].filter((peer) => peer.alive).map((peer) => peer.id);
@@ -161,15 +166,15 @@ export class Election {
   }
 
   /** Its stream broke and it refuses a new one: nobody listens there. Returns what it led. */
-  onRefused(id: number): string[] {
+  onRefused(id: number): LedLog[] {
     const peer = this.#peers.get(id);
     return peer?.alive === true ? this.#silent(peer, 'refused') : [];
   }
 
-  #silent(peer: Peer, change: 'silent' | 'refused'): string[] {
+  #silent(peer: Peer, change: 'silent' | 'refused'): LedLog[] {
     peer.alive = false;
     note(this.#ctx, { kind: 'peer', proposer: peer.id, change });
-    const orphans = [...peer.led.keys()];
+    const orphans = [...peer.led].map(([log, ballot]) => ({ log, ballot }));
     peer.led.clear();
     peer.ledDigest = 0;
     return orphans;
@@ -178,7 +183,7 @@ export class Election {
   // ── time ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
   /** Sends heartbeats that are due; returns the peers that fell silent, with what they led. */
-  onTick(): { readonly peer: number; readonly led: string[] }[] {
+  onTick(): { readonly peer: number; readonly led: LedLog[] }[] {
     const { now, options, self } = this.#ctx;
     if (now - this.#heartbeatAt >= options.heartbeatMs) {
       this.#heartbeatAt = now;
@@ -192,7 +197,7 @@ export class Election {
       for (const peer of this.#peers.values()) this.#ctx.out.push({ kind: 'to-peer', to: peer.id, message: heartbeat });
       if (this.#led.size > 0) this.#ctx.out.push({ kind: 'to-acceptor', to: undefined, message: { kind: 'alive' } });
     }
-    const silent: { peer: number; led: string[] }[] = [];
+    const silent: { peer: number; led: LedLog[] }[] = [];
     for (const peer of this.#peers.values()) {
       if (peer.alive && now - peer.heardAt >= peer.silenceMs)
         silent.push({ peer: peer.id, led: this.#silent(peer, 'silent') });

@@ -83,6 +83,9 @@ interface Finishing {
   flights: Flight[] | undefined;
 }
 
+/** Slots below the watermark that are finished at once. */
+const FINISH_SLOTS = 1_000;
+
 type State = { readonly kind: 'idle' } | Asking | Preparing | Leading;
 
 const IDLE: State = { kind: 'idle' };
@@ -102,6 +105,8 @@ export class Leader {
   attempts = 0;
   hasFailed = false;
   notBefore = 0;
+  /** Until then this proposer campaigns even with nothing waiting: the log was handed over, or its leader died. */
+  eagerUntil = -Infinity;
   /** Acceptors named a leader instead of promising, at the last campaign. */
   refusedAsLed = false;
 
@@ -143,7 +148,7 @@ export class Leader {
   /** Time matters to it: a campaign, something in flight, or something to tell. */
   get needsTick(): boolean {
     const state = this.#state;
-    if (state.kind === 'idle') return this.#queue.length > 0;
+    if (state.kind === 'idle') return this.#queue.length > 0 || this.#ctx.now < this.eagerUntil;
     if (state.kind !== 'leading') return true;
     return (
       state.flights.length > 0 ||
@@ -168,6 +173,11 @@ export class Leader {
 
   get next(): number {
     return this.#state.kind === 'leading' ? this.#state.next : 0;
+  }
+
+  /** Another proposer led at this ballot: a campaign begins above it. */
+  learn(ballot: Ballot): void {
+    this.#seen = maxBallot(this.#seen, ballot);
   }
 
   // ── phase 1 ──────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -263,6 +273,7 @@ export class Leader {
     this.#state = leading;
     this.attempts = 0;
     this.hint = undefined;
+    this.eagerUntil = -Infinity;
     for (const found of phase1.choose(start, next)) this.#recover(leading, found);
     ctx.out.push({ kind: 'load-sessions', log: this.log, slot: start });
   }
@@ -344,15 +355,21 @@ export class Leader {
       this.#queue.shift();
       if (proposal.done) continue;
       const verdict = admission.check(proposal.entry);
-      if (verdict.kind === 'known') this.#answerKnown(state, proposal, verdict.slot);
-      else if (verdict.kind === 'refused') this.#refuse(proposal, verdict.refused);
-      else {
-        admission.feed(state.next + values.length, proposal.entry);
-        values.push(proposal.entry);
-        proposals.push(proposal);
-        proposal.sent = true;
-        bytes += size;
+      if (verdict.kind === 'known') {
+        this.#answerKnown(state, proposal, verdict.slot);
+        continue;
       }
+      if (verdict.kind === 'invalid') {
+        this.#refuse(proposal, verdict.refused);
+        continue;
+      }
+      // A refusal is proposed like the rest and told once it is chosen: until then a later leader may know better (R12).
+      if (verdict.kind === 'refused') proposal.refusal = this.#judged(proposal, verdict.refused);
+      admission.feed(state.next + values.length, proposal.entry);
+      values.push(proposal.entry);
+      proposals.push(proposal);
+      proposal.sent = true;
+      bytes += size;
     }
     if (values.length === 0) return;
     const batch = Batch.of(values);
@@ -435,12 +452,17 @@ export class Leader {
       ms: ctx.now - flight.since,
     });
     if (flight.proposals === undefined) return;
-    let slot = flight.first;
+    let slot = flight.first - 1;
     for (const proposal of flight.proposals) {
+      slot++;
+      if (proposal.refusal !== undefined) {
+        ctx.out.push({ kind: 'answer', token: proposal.token, answer: proposal.refusal });
+        continue;
+      }
       ctx.out.push({
         kind: 'answer',
         token: proposal.token,
-        answer: { kind: 'chosen', slot: slot++, ballot: state.ballot, entry: undefined, leader: ctx.self.proposer },
+        answer: { kind: 'chosen', slot, ballot: state.ballot, entry: undefined, leader: ctx.self.proposer },
       });
     }
   }
@@ -471,8 +493,12 @@ export class Leader {
   }
 
   #refuse(proposal: Proposal, refused: Refused): void {
-    const outcome = proposal.retry || proposal.sent ? 'unknown' : refused.outcome;
-    this.#ctx.out.push({ kind: 'answer', token: proposal.token, answer: { ...refused, outcome } });
+    this.#ctx.out.push({ kind: 'answer', token: proposal.token, answer: this.#judged(proposal, refused) });
+  }
+
+  /** A refusal of what was sent before, by anybody, cannot say that it had no effect (R15). */
+  #judged(proposal: Proposal, refused: Refused): Refused {
+    return proposal.retry || proposal.sent ? { ...refused, outcome: 'unknown' } : refused;
   }
 
   #refuseForSpace(): void {
@@ -591,6 +617,7 @@ export class Leader {
     for (const proposal of again) {
       proposal.retry = true;
       proposal.sent = true;
+      delete proposal.refusal;
     }
     for (const proposal of [...again, ...this.#queue.drain()]) if (!proposal.done) this.#queue.push(proposal);
   }
@@ -638,7 +665,7 @@ export class Leader {
       state.askedSessionsAt = now;
       this.#ctx.out.push({ kind: 'load-sessions', log: this.log, slot: state.start });
     }
-    if (state.flights.length > 0 && now - state.progressAt >= 2 * options.timeoutMs && state.full === 0) {
+    if (state.flights.length > 0 && now - state.progressAt >= 2 * options.timeoutMs && this.#possible(state.full)) {
       return this.#lose(state.rejected !== 0 ? 'acceptors refused its ballot' : 'no phase-2 quorum answered');
     }
     for (const flight of state.flights) {
@@ -707,19 +734,22 @@ export class Leader {
     const state = this.#state;
     if (state.kind !== 'leading') return;
     for (const flight of state.flights) if (flight.first < to && flightEnd(flight) > from) this.#resend(state, flight);
-    const end = Math.min(to, state.watermark);
-    if (from >= end || state.finishing !== undefined) return;
-    const phase1 = new Phase1(state.ballot, this.#ctx.quorum, from, false);
-    state.finishing = { from, to: end, since: this.#ctx.now, phase1, flights: undefined };
-    sendTo(this.#ctx, undefined, this.#prepareMessage(state.ballot, { from, to: end, fromWatermark: false }));
+    const end = Math.min(to, state.watermark, from + FINISH_SLOTS);
+    if (from < end && state.finishing === undefined) this.#askToFinish(state, from, end);
+  }
+
+  #askToFinish(state: Leading, from: number, to: number): void {
+    const phase1 = new Phase1(state.ballot, this.#ctx.quorum, from, false, to);
+    state.finishing = { from, to, since: this.#ctx.now, phase1, flights: undefined };
+    sendTo(this.#ctx, undefined, this.#prepareMessage(state.ballot, { from, to, fromWatermark: false }));
   }
 
   #onFinishPage(state: Leading, finishing: Finishing, acceptor: number, page: Promised): void {
     if (finishing.flights !== undefined) return;
     const heard = finishing.phase1.onPromised(acceptor, page);
+    // What does not fit a page is too much to hold of every acceptor: finish what fits, the learner asks again for the rest.
     if (heard.kind === 'more') {
-      const more = { from: heard.from, to: finishing.to, fromWatermark: false };
-      sendTo(this.#ctx, acceptor, this.#prepareMessage(state.ballot, more));
+      if (heard.from > finishing.from) this.#askToFinish(state, finishing.from, heard.from);
       return;
     }
     if (heard.kind !== 'counted' || !finishing.phase1.reached) return;
@@ -729,7 +759,15 @@ export class Leader {
       state.finishing = undefined;
       return;
     }
-    for (const found of finishing.phase1.choose(from, finishing.to)) this.#resendFound(state, finishing.flights, found);
+    const all = finishing.phase1.choose(from, finishing.to);
+    // R2: what this leader sent itself was voted at this ballot. An answer from before those votes would bring an older value
+    // back, so it says nothing; whoever still misses the slots asks again.
+    const isOld = all.some((f) => f.ballot !== undefined && f.to > state.start && !sameBallot(f.ballot, state.ballot));
+    if (isOld) {
+      state.finishing = undefined;
+      return;
+    }
+    for (const found of all) this.#resendFound(state, finishing.flights, found);
   }
 
   #resendFound(state: Leading, flights: Flight[], found: Found): void {

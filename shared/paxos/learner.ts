@@ -71,6 +71,9 @@ export type LearnerEffect =
   | { readonly kind: 'finish'; readonly log: string; readonly from: number; readonly to: number }
   | NoteEffect;
 
+/** Slots that a proposer is asked to finish at once. */
+const FINISH_SLOTS = 1_000;
+
 /** The votes for some slots at one ballot. */
 interface Tally {
   readonly ballot: Ballot;
@@ -147,7 +150,9 @@ export class Learner implements Machine<LearnerEvent, LearnerEffect> {
       case 'wanted': {
         const log = this.#log(event.log);
         this.#raiseHead(log, event.slot);
-        if (log.next <= event.slot) log.progressAt = Math.min(log.progressAt, this.#now - this.#options.gapMs);
+        if (log.next > event.slot || this.#now - log.progressAt < this.#options.gapMs) return;
+        // Somebody waits: patience starts anew, but whoever was asked gets the time to answer.
+        log.step = Math.min(log.step, 4);
         return;
       }
       case 'tick':
@@ -331,18 +336,28 @@ export class Learner implements Machine<LearnerEvent, LearnerEffect> {
 
   #onTick(): void {
     let active = 0;
+    let left = this.#behind.size;
     for (const log of this.#behind) {
+      if (left-- === 0 || active >= this.#options.catchUpLogs) break;
       if (log.next > log.head) {
         this.#behind.delete(log);
         continue;
       }
-      if (active >= this.#options.catchUpLogs) break;
-      active++;
       // What is handed over and not yet applied comes first: asking for more would only fill the queue.
       if (log.applied < log.next && log.next - log.applied >= this.#options.windowSlots / 2) continue;
-      const wait = log.step === 0 ? this.#options.gapMs : this.#options.retryMs;
-      if (this.#now - log.progressAt >= wait) this.#ask(log);
+      if (this.#now - log.progressAt < this.#patience(log)) continue;
+      active++;
+      this.#ask(log);
+      // To the end of the line: logs that nobody can help must not keep the others from asking.
+      this.#behind.delete(log);
+      this.#behind.add(log);
     }
+  }
+
+  /** A log that stays stuck is asked about less and less often. Milliseconds. */
+  #patience(log: LearnerLog): number {
+    const { gapMs, retryMs } = this.#options;
+    return log.step === 0 ? gapMs : retryMs * 2 ** Math.min(6, Math.floor((log.step - 1) / 4));
   }
 
   /** Each time nothing came of the last question, the next one asks somebody else. */
@@ -356,18 +371,33 @@ export class Learner implements Machine<LearnerEvent, LearnerEffect> {
       this.#gap(log, to, 'learners');
       if (from < log.floor) return;
     }
-    if (step % 4 === 1 || step % 4 === 3) {
+    const chosen = this.#chosenWithoutValue(log);
+    if (chosen === undefined && (step % 4 === 1 || step % 4 === 3)) {
       // Everything that was voted is here, or was asked for, and it is not enough: somebody must finish these slots.
-      this.#out.push({ kind: 'finish', log: log.name, from, to });
+      this.#out.push({ kind: 'finish', log: log.name, from, to: Math.min(to, from + FINISH_SLOTS) });
       this.#gap(log, to, 'finish');
     }
     if (step > 0 && step % 4 === 0) this.#source = (this.#source + 1) % this.#quorum.size;
     log.askedFrom = from;
     for (let acceptor = 0; acceptor < this.#quorum.size; acceptor++) {
-      const message: Fetch = { kind: 'fetch', log: log.name, from, to, values: acceptor === this.#source || step >= 2 };
-      this.#out.push({ kind: 'fetch', to: acceptor, message });
+      const values = step >= 2 || (chosen === undefined ? acceptor === this.#source : acceptor === this.#voter(chosen));
+      this.#out.push({ kind: 'fetch', to: acceptor, message: { kind: 'fetch', log: log.name, from, to, values } });
     }
     this.#gap(log, to, 'acceptors');
+  }
+
+  /** The next slot has its quorum, and nobody sent its value: those that voted for it have it. */
+  #chosenWithoutValue(log: LearnerLog): Tally | undefined {
+    return log.tallies.rangeAt(log.next)?.value.find((t) => t.batch === undefined && this.#quorum.isPhase2(t.voters));
+  }
+
+  /** An acceptor that voted: the source of values if it did, else the next one after it. */
+  #voter(tally: Tally): number {
+    for (let i = 0; i < this.#quorum.size; i++) {
+      const acceptor = (this.#source + i) % this.#quorum.size;
+      if ((tally.voters & (1 << acceptor)) !== 0) return acceptor;
+    }
+    return this.#source;
   }
 
   #gap(log: LearnerLog, to: number, asked: 'acceptors' | 'learners' | 'finish'): void {

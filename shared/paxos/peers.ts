@@ -48,6 +48,8 @@ export interface Forward {
   readonly entry: Uint8Array;
   /** A sending of this id came before: by the client, by a forwarding proposer, or by a leader (R12). */
   readonly retry: boolean;
+  /** It was forwarded before it came to the sender, who cannot be bypassed: the receiver leads, or refuses. */
+  readonly relayed: boolean;
   /** What is left of the caller's deadline. */
   readonly timeoutMs: number;
 }

@@ -10,7 +10,7 @@ import { BALLOT_ZERO, type Ballot, type Owner } from './ballot.ts';
 import { Election } from './election.ts';
 import { Leader } from './leader.ts';
 import type { FromAcceptor } from './messages.ts';
-import type { Answer, Finish, Forward, Forwarded, PeerMessage, Refused } from './peers.ts';
+import type { Answer, Finish, Forward, Forwarded, LedLog, PeerMessage, Refused } from './peers.ts';
 import {
   backoffMs,
   note,
@@ -65,8 +65,17 @@ interface Decree {
   readonly waiting: Proposal[];
 }
 
+interface Move {
+  readonly token: number;
+  readonly to: number;
+  readonly until: number;
+  isHandedOver: boolean;
+}
+
 interface Outgoing {
   readonly proposal: Proposal;
+  /** Something else had left this proposer before: a peer that hands it back untouched does not change that. */
+  readonly wasSent: boolean;
   readonly peer: number;
   readonly at: number;
 }
@@ -94,10 +103,12 @@ export class Proposer implements Machine<ProposerEvent, ProposerEffect> {
   #internalToken = -1;
   /** Logs whose next campaign may go past a leader's grace. */
   readonly #override = new Set<string>();
-  readonly #moves = new Map<string, { token: number | undefined; to: number }>();
+  /** Logs that an operator moves: first this leader resigns, then the operator is told once the other one leads. */
+  readonly #moves = new Map<string, Move>();
   #draining = false;
   #drained = false;
   #tickAt: number | undefined;
+  #paused = false;
 
   constructor(
     self: Owner,
@@ -125,7 +136,9 @@ export class Proposer implements Machine<ProposerEvent, ProposerEffect> {
     ctx.now = moment.now;
     ctx.random = moment.random;
     this.#handle(event);
-    this.#finishRounds();
+    // Rounds move by what acceptors say of their log, and by time.
+    if (event.kind === 'acceptor') this.#finishRounds(event.message.log);
+    else if (event.kind === 'tick') this.#finishAllRounds();
     return this.#settle(ctx.out.splice(0));
   }
 
@@ -189,6 +202,7 @@ export class Proposer implements Machine<ProposerEvent, ProposerEffect> {
     retry: boolean,
     timeoutMs: number,
     via: Proposal['via'],
+    relayed = false,
   ): Proposal {
     const { now } = this.#ctx;
     const proposal: Proposal = {
@@ -201,6 +215,7 @@ export class Proposer implements Machine<ProposerEvent, ProposerEffect> {
       since: now,
       deadline: now + timeoutMs,
       via,
+      relayed,
     };
     this.#pending.set(token, proposal);
     return proposal;
@@ -271,12 +286,32 @@ export class Proposer implements Machine<ProposerEvent, ProposerEffect> {
   /** Moves what waits for a log: to its leader, or by campaigning here. */
   #route(leader: Leader): void {
     const ctx = this.#ctx;
-    if (leader.state !== 'idle' || leader.queued === 0 || ctx.now < leader.notBefore) return;
-    const target = this.#target(leader);
+    const isEager = ctx.now < leader.eagerUntil && !this.#draining;
+    if (leader.state !== 'idle' || ctx.now < leader.notBefore || (leader.queued === 0 && !isEager)) return;
+    const target = isEager ? ctx.self.proposer : this.#target(leader);
     if (target === ctx.self.proposer) return this.#campaign(leader, 'proposals wait');
+    const stays: Proposal[] = [];
     for (const proposal of leader.takeQueue()) {
-      if (!proposal.done) this.#forward(proposal, target);
+      if (proposal.done) continue;
+      if (proposal.via === undefined) this.#forward(proposal, target);
+      else if (!this.#handOn(proposal, leader)) stays.push(proposal);
     }
+    if (stays.length === 0) return;
+    // A peer could not do better than to send them here, and nobody is known to lead.
+    for (const proposal of stays) leader.enqueue(proposal);
+    this.#campaign(leader, 'a peer forwards, and nobody is known to lead');
+  }
+
+  /** What a peer forwarded goes on, once, to a leader that the peer may not reach. False: nobody is known to lead. */
+  #handOn(proposal: Proposal, leader: Leader): boolean {
+    const hint =
+      leader.hint !== undefined && leader.refusedAsLed && this.#election.isAlive(leader.hint) ? leader.hint : undefined;
+    const leads = this.#election.ledBy(proposal.log) ?? hint;
+    if (leads === undefined || leads === proposal.via?.peer || leads === this.#ctx.self.proposer) return false;
+    if (proposal.relayed)
+      this.#refuse(proposal, 'UNAVAILABLE', `proposer ${String(leads)} leads log "${proposal.log}"`, leads);
+    else this.#forward(proposal, leads);
+    return true;
   }
 
   #target(leader: Leader): number {
@@ -294,11 +329,9 @@ export class Proposer implements Machine<ProposerEvent, ProposerEffect> {
     this.#touch(leader);
   }
 
-  /** Gives a proposal to the leader, once: what came from a peer already is refused with the leader's name instead. */
+  /** Gives a proposal to the leader. */
   #forward(proposal: Proposal, to: number): void {
     const ctx = this.#ctx;
-    if (proposal.via !== undefined)
-      return this.#refuse(proposal, 'UNAVAILABLE', `proposer ${String(to)} leads log "${proposal.log}"`, to);
     const id = this.#forwardId++;
     const message: Forward = {
       kind: 'forward',
@@ -307,19 +340,20 @@ export class Proposer implements Machine<ProposerEvent, ProposerEffect> {
       log: proposal.log,
       entry: proposal.entry,
       retry: proposal.retry,
+      relayed: proposal.via !== undefined,
       timeoutMs: Math.max(1, Math.ceil(proposal.deadline - ctx.now)),
     };
-    this.#forwarded.set(id, { proposal, peer: to, at: ctx.now });
+    this.#forwarded.set(id, { proposal, wasSent: proposal.sent, peer: to, at: ctx.now });
+    // R15: until the peer answers, it may have proposed it.
+    proposal.sent = true;
     ctx.out.push({ kind: 'to-peer', to, message });
     note(ctx, { kind: 'forwarded', log: proposal.log, to });
   }
 
   #onForward(from: number, message: Forward): void {
-    const proposal = this.#admit(this.#internalToken--, message.log, message.entry, message.retry, message.timeoutMs, {
-      peer: from,
-      id: message.id,
-      incarnation: message.incarnation,
-    });
+    const { log, entry, retry, timeoutMs, id, incarnation, relayed } = message;
+    const via = { peer: from, id, incarnation };
+    const proposal = this.#admit(this.#internalToken--, log, entry, retry, timeoutMs, via, relayed);
     if (this.#draining) return this.#refuse(proposal, 'UNAVAILABLE', 'this proposer is shutting down');
     if (this.#pending.size > this.#ctx.options.inFlightMax)
       return this.#refuse(
@@ -328,7 +362,7 @@ export class Proposer implements Machine<ProposerEvent, ProposerEffect> {
         `the leader holds ${String(this.#ctx.options.inFlightMax)} proposals (proposals.in-flight.max)`,
       );
     // Who forwards does not lead, whatever was believed of it.
-    const leader = this.#leader(message.log);
+    const leader = this.#leader(log);
     if (leader.hint === from) leader.hint = undefined;
     this.#queue(proposal);
   }
@@ -343,10 +377,14 @@ export class Proposer implements Machine<ProposerEvent, ProposerEffect> {
     const { proposal } = outgoing;
     if (proposal.done) return;
     const { answer } = message;
+    if (answer.kind === 'refused' && answer.outcome === 'none') proposal.sent = outgoing.wasSent;
     if (answer.kind === 'refused' && answer.code === 'UNAVAILABLE') {
       if (answer.outcome === 'unknown') this.#markSent(proposal);
       const leader = this.#leader(proposal.log);
       leader.hint = answer.leader === outgoing.peer ? undefined : answer.leader;
+      // It names a leader that cannot be heard from here: no better than a campaign that failed.
+      if (leader.hint !== undefined && !this.#election.isAlive(leader.hint) && ++leader.attempts >= 2)
+        this.#override.add(leader.log);
       leader.notBefore = Math.max(
         leader.notBefore,
         this.#ctx.now + backoffMs(this.#ctx, answer.leader === undefined ? 2 : 0),
@@ -413,11 +451,17 @@ export class Proposer implements Machine<ProposerEvent, ProposerEffect> {
     if (!leader.hasFailed) return;
     leader.hasFailed = false;
     const ctx = this.#ctx;
+    if (ctx.now < leader.eagerUntil) {
+      // It was handed over: its leader's resignation reaches the acceptors at any moment.
+      leader.notBefore = ctx.now + backoffMs(ctx, 1);
+      return;
+    }
     const hinted = leader.hint !== undefined && leader.hint !== ctx.self.proposer;
     if (hinted && this.#election.isAlive(leader.hint ?? 0)) return;
-    // Acceptors still give their leader its grace, and it cannot be reached from here: after two timeouts we ask past it.
+    // Acceptors still give their leader its grace, and it cannot be heard from here: another proposer may hear it, and after two
+    // timeouts we ask past it.
     if (leader.refusedAsLed && leader.attempts >= 2) this.#override.add(leader.log);
-    leader.hint = undefined;
+    leader.hint = leader.refusedAsLed && leader.attempts < 2 ? this.#election.first(leader.log, 'self') : undefined;
     leader.notBefore = ctx.now + (leader.refusedAsLed ? ctx.options.timeoutMs / 2 : backoffMs(ctx, leader.attempts));
   }
 
@@ -434,32 +478,32 @@ export class Proposer implements Machine<ProposerEvent, ProposerEffect> {
     this.#decrees.set(proposal.log, { round, waiting: [proposal] });
   }
 
-  #finishRounds(): void {
-    for (const [log, decree] of this.#decrees) {
+  #finishAllRounds(): void {
+    for (const log of [...this.#decrees.keys(), ...this.#finishing.keys()]) this.#finishRounds(log);
+    if (this.#probe !== undefined) this.#finishRounds(this.#probe.log);
+  }
+
+  #finishRounds(log: string): void {
+    const decree = this.#decrees.get(log);
+    if (decree !== undefined) {
       const { round, waiting } = decree;
       if (round.sent) for (const proposal of waiting) proposal.sent = true;
-      if (round.result === undefined) continue;
-      if (this.#endDecree(log, round.result, waiting)) this.#decrees.delete(log);
+      if (round.result !== undefined && this.#endDecree(log, round.result, waiting)) this.#decrees.delete(log);
     }
-    for (const [log, round] of this.#finishing) {
-      if (round.result === undefined) continue;
+    const finishing = this.#finishing.get(log);
+    if (finishing?.result !== undefined) {
       this.#finishing.delete(log);
-      if (round.result.kind === 'led')
-        this.#ctx.out.push({ kind: 'to-peer', to: round.result.leader, message: finishOf(round) });
+      const { result } = finishing;
+      if (result.kind === 'led')
+        this.#ctx.out.push({ kind: 'to-peer', to: result.leader, message: finishOf(finishing) });
     }
     const probe = this.#probe;
-    if (probe?.result !== undefined) {
-      this.#probe = undefined;
-      if (probe.result.kind === 'chosen') this.#probeNext = probe.result.from + probe.result.batch.count;
-      if (probe.result.kind === 'chosen')
-        note(this.#ctx, {
-          kind: 'proposal',
-          protocol: 'probe',
-          outcome: 'chosen',
-          ms: this.#ctx.now - probe.since,
-          count: 1,
-        });
-    }
+    if (probe?.log !== log || probe.result === undefined) return;
+    this.#probe = undefined;
+    if (probe.result.kind !== 'chosen') return;
+    this.#probeNext = probe.result.from + probe.result.batch.count;
+    const ms = this.#ctx.now - probe.since;
+    note(this.#ctx, { kind: 'proposal', protocol: 'probe', outcome: 'chosen', ms, count: 1 });
   }
 
   /** Answers all who wait for a decree; false while a learner must still be asked for the value. */
@@ -591,12 +635,13 @@ export class Proposer implements Machine<ProposerEvent, ProposerEffect> {
   }
 
   /** A peer is silent: what it led moves, what it was given comes back. */
-  #takeOver(peer: number, led: readonly string[]): void {
-    for (const log of led) {
+  #takeOver(peer: number, led: readonly LedLog[]): void {
+    for (const { log, ballot } of led) {
       const leader = this.#leader(log);
       if (leader.hint === peer) leader.hint = undefined;
-      if (leader.state === 'idle' && this.#election.first(log) === this.#ctx.self.proposer && !this.#draining)
-        this.#campaign(leader, `proposer ${String(peer)} is silent`);
+      leader.learn(ballot);
+      if (this.#election.first(log) === this.#ctx.self.proposer && !this.#draining)
+        this.#takeOverNow(leader, `proposer ${String(peer)} is silent`);
     }
     this.#takeBack(
       (outgoing) => outgoing.peer === peer,
@@ -616,81 +661,134 @@ export class Proposer implements Machine<ProposerEvent, ProposerEffect> {
     };
     const leader = this.#leader(event.log);
     if (!this.#election.isAlive(event.to)) return refuse(`proposer ${String(event.to)} is not known to be alive`);
-    const done = { kind: 'chosen', slot: 0, ballot: leader.ballot, entry: undefined, leader: event.to } as const;
-    if (leader.isLeading) {
-      if (event.to === this.#ctx.self.proposer)
-        return void this.#ctx.out.push({ kind: 'answer', token: event.token, answer: done });
-      leader.startResigning();
-      this.#moves.set(event.log, { token: event.token, to: event.to });
-      return this.#touch(leader);
-    }
     const other = this.#election.ledBy(event.log) ?? leader.hint;
-    if (other !== undefined && this.#election.isAlive(other))
+    const { self, options, now } = this.#ctx;
+    if (event.to === self.proposer && leader.isLeading)
+      return this.#moved(event.log, event.token, event.to, leader.ballot);
+    if (!leader.isLeading && other !== undefined && other !== event.to && this.#election.isAlive(other))
       return refuse(`log "${event.log}" is led by proposer ${String(other)}; ask it`, other);
-    if (event.to === this.#ctx.self.proposer) this.#campaign(leader, 'an operator moved the log here');
+    const before = this.#moves.get(event.log);
+    if (before !== undefined)
+      return refuse(`log "${event.log}" is being moved to proposer ${String(before.to)} already`);
+    const move: Move = {
+      token: event.token,
+      to: event.to,
+      until: now + 4 * options.timeoutMs,
+      isHandedOver: !leader.isLeading,
+    };
+    this.#moves.set(event.log, move);
+    if (leader.isLeading) leader.startResigning();
+    else if (event.to === self.proposer) this.#takeOverNow(leader, 'an operator moved the log here');
     else this.#ctx.out.push({ kind: 'to-peer', to: event.to, message: { kind: 'take-over', log: event.log } });
-    this.#ctx.out.push({ kind: 'answer', token: event.token, answer: done });
+    this.#touch(leader);
+  }
+
+  #takeOverNow(leader: Leader, why: string): void {
+    leader.hint = undefined;
+    leader.eagerUntil = this.#ctx.now + 4 * this.#ctx.options.timeoutMs;
+    if (leader.state === 'idle') this.#campaign(leader, why);
+  }
+
+  #moved(log: string, token: number, to: number, ballot: Ballot | undefined): void {
+    this.#moves.delete(log);
+    this.#ctx.out.push({
+      kind: 'answer',
+      token,
+      answer: { kind: 'chosen', slot: 0, ballot, entry: undefined, leader: to },
+    });
+  }
+
+  /** Tells operators whose log has its new leader, or has none in time. */
+  #checkMoves(): void {
+    for (const [log, move] of this.#moves) {
+      const leader = this.#leaders.get(log);
+      const isHere = move.to === this.#ctx.self.proposer;
+      const ballot = isHere ? leader?.ballot : this.#election.ballotOf(move.to, log);
+      if (move.isHandedOver && ballot !== undefined) this.#moved(log, move.token, move.to, ballot);
+      else if (this.#ctx.now >= move.until) {
+        this.#moves.delete(log);
+        const message = `proposer ${String(move.to)} does not lead log "${log}" yet; see synodctl status`;
+        this.#ctx.out.push({
+          kind: 'answer',
+          token: move.token,
+          answer: { kind: 'refused', code: 'UNAVAILABLE', message, outcome: 'unknown', leader: undefined },
+        });
+      }
+    }
   }
 
   #onDrain(): void {
     if (this.#draining) return;
     this.#draining = true;
-    for (const leader of this.#leaders.values()) {
-      if (!leader.isLeading) continue;
-      leader.startResigning();
-      this.#touch(leader);
-    }
+    this.#override.clear();
+    for (const leader of this.#leaders.values()) if (leader.isLeading) this.#touch(leader);
+  }
+
+  /** While draining: resign at once where a peer can go on, else when all that waits is answered. */
+  #mayResign(leader: Leader): boolean {
+    return this.#pending.size === 0 || this.#election.first(leader.log, 'self') !== undefined;
   }
 
   #tryResign(leader: Leader): void {
-    if (!leader.isResigning) return;
     const move = this.#moves.get(leader.log);
+    if (!leader.isResigning) {
+      if (move?.isHandedOver === false) this.#endMove(leader, move.token);
+      return;
+    }
     const to = move?.to ?? this.#election.first(leader.log, 'self');
-    const ballot = leader.ballot;
     if (!leader.tryResign(move === undefined ? 'shutting down' : 'an operator moved the log')) return;
-    this.#moves.delete(leader.log);
+    if (move !== undefined) move.isHandedOver = true;
     leader.hint = to;
     if (to !== undefined) this.#ctx.out.push({ kind: 'to-peer', to, message: { kind: 'take-over', log: leader.log } });
-    if (move?.token !== undefined)
-      this.#ctx.out.push({
-        kind: 'answer',
-        token: move.token,
-        answer: { kind: 'chosen', slot: 0, ballot, entry: undefined, leader: move.to },
-      });
     this.#touch(leader);
+  }
+
+  /** The log was lost to somebody else before it could be handed over. */
+  #endMove(leader: Leader, token: number): void {
+    this.#moves.delete(leader.log);
+    const message = `this proposer lost log "${leader.log}" before it could hand it over; see who leads it now`;
+    const answer = { kind: 'refused', code: 'ABORTED', message, outcome: 'none', leader: leader.hint } as const;
+    this.#ctx.out.push({ kind: 'answer', token, answer });
   }
 
   // ── time ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
   #onTurn(): void {
+    if (this.#draining)
+      for (const leader of this.#leaders.values()) if (leader.isServing && this.#mayResign(leader)) this.#touch(leader);
     for (const leader of this.#touched) {
+      if (this.#draining && leader.isServing && this.#mayResign(leader)) leader.startResigning();
       leader.pump();
       this.#route(leader);
       this.#tryResign(leader);
       this.#election.setLed(leader.log, leader.isServing ? leader.ballot : undefined);
+      this.#forget(leader);
     }
     this.#touched.clear();
+    this.#checkMoves();
     this.#election.announce();
-    if (
-      this.#draining &&
-      !this.#drained &&
-      this.#pending.size === 0 &&
-      ![...this.#active].some((leader) => leader.isLeading)
-    ) {
-      this.#drained = true;
-      this.#ctx.out.push({ kind: 'drained' });
-    }
+    if (!this.#draining || this.#drained || this.#pending.size > 0) return;
+    for (const leader of this.#leaders.values()) if (leader.isLeading) return;
+    this.#drained = true;
+    this.#ctx.out.push({ kind: 'drained' });
+  }
+
+  /** Names are chosen by clients: a log that is not led here, and has nothing waiting, is forgotten. */
+  #forget(leader: Leader): void {
+    if (leader.state === 'idle' && !leader.needsTick) this.#leaders.delete(leader.log);
   }
 
   #onTick(): void {
     const ctx = this.#ctx;
     const slept = this.#tickAt === undefined ? 0 : ctx.now - this.#tickAt;
     this.#tickAt = ctx.now;
-    if (slept > 2 * ctx.options.heartbeatMs) {
-      // A pause of our own: what looks late may wait in the inbox. Look again at the next tick.
+    if (slept > 2 * ctx.options.heartbeatMs && !this.#paused) {
+      // A pause of our own: what looks late may wait in the inbox. Look again at the next tick, however late that is.
+      this.#paused = true;
       note(ctx, { kind: 'pause', ms: slept });
       return this.#election.onPause();
     }
+    this.#paused = false;
     for (const { peer, led } of this.#election.onTick()) this.#takeOver(peer, led);
     this.#expire();
     this.#tickForwarded();
@@ -698,6 +796,7 @@ export class Proposer implements Machine<ProposerEvent, ProposerEffect> {
       leader.onTick();
       this.#afterCampaign(leader);
       if (!leader.needsTick) this.#active.delete(leader);
+      this.#forget(leader);
     }
     for (const { round } of this.#decrees.values()) round.onTick();
     for (const round of this.#finishing.values()) round.onTick();

@@ -58,7 +58,10 @@ export type Verdict =
   | { readonly kind: 'new' }
   /** It has its effect at this slot already. */
   | { readonly kind: 'known'; readonly slot: number }
-  | { readonly kind: 'refused'; readonly refused: Refused };
+  /** Applying it would refuse it. */
+  | { readonly kind: 'refused'; readonly refused: Refused }
+  /** No learner could apply it: it must not enter a log. */
+  | { readonly kind: 'invalid'; readonly refused: Refused };
 
 /** A proposal that waits for its answer. */
 export interface Proposal {
@@ -70,6 +73,10 @@ export interface Proposal {
   retry: boolean;
   /** It left this proposer: whatever happens now, its outcome is unknown until it is answered. */
   sent: boolean;
+  /** The table refuses it, and what it was judged by is being confirmed: it is told once its slot is chosen. */
+  refusal?: Refused;
+  /** A peer handed on what another peer had forwarded to it: it goes no further. */
+  readonly relayed: boolean;
   /** It was answered, or its caller gave up: whoever still holds it drops it. */
   done: boolean;
   readonly since: number;

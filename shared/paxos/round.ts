@@ -152,6 +152,9 @@ export class Round {
     }
     const flights: Flight[] = [];
     for (const found of phase1.choose(this.#from, this.#to)) {
+      // Chosen, and not by this quorum's votes: a higher ballot chose it after some of these promises were made, so this ballot
+      // can choose nothing. The next one is above it.
+      if (found.batch === undefined && found.from < phase1.watermark) return this.#backOff('rejected');
       const batch = found.batch ?? this.#fill(found.from, found.to, phase1);
       if (batch === undefined) break;
       let first = found.from;
@@ -169,11 +172,6 @@ export class Round {
 
   /** The value of slots that phase 1 found free: a no-op below a voted slot, our own where nothing is above, else none. */
   #fill(from: number, to: number, phase1: Phase1): Batch | undefined {
-    assert(
-      from >= phase1.watermark,
-      'R10',
-      () => `${this.log}: slot ${String(from)} is below the watermark and a phase-1 quorum has no vote there`,
-    );
     const below = Math.min(to, phase1.highest + 1) - from;
     if (below > 0) {
       note(this.#ctx, { kind: 'no-op', log: this.log, first: from, count: below });

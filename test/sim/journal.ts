@@ -28,6 +28,8 @@ export class SimJournal implements Journal {
   readonly bytes = 0;
   readonly hasRoom = true;
   synced: number;
+  /** The owner has replayed. */
+  isOpen = false;
   get wantsTrim(): boolean {
     return this.#segments.length > 3;
   }
@@ -88,16 +90,21 @@ export class SimJournal implements Journal {
     });
   }
 
-  read(from: number, to: number, visit: (position: number, entry: Uint8Array) => boolean): Promise<void> {
+  /** Takes time, except while the owner replays before its first step. */
+  async read(from: number, to: number, visit: (position: number, entry: Uint8Array) => boolean): Promise<void> {
+    if (this.isOpen)
+      await new Promise<void>((resolve) => {
+        this.#schedule.after(this.#prng.next() * 10, resolve);
+      });
+    if (this.#crashed) return;
     for (const segment of this.#segments) {
       for (let i = 0; i < segment.entries.length; i++) {
         const position = segment.first + i;
         const entry = segment.entries[i];
         if (position < from || position > to || entry === undefined) continue;
-        if (!visit(position, entry)) return Promise.resolve();
+        if (!visit(position, entry)) return;
       }
     }
-    return Promise.resolve();
   }
 
   trim(below: number): Promise<void> {

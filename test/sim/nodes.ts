@@ -137,7 +137,11 @@ export class SimAcceptor extends SimNode {
         world.note(this.name, note);
       },
     });
-    world.settle(replay(machine, journal, journal.heads, decodeRecord));
+    world.settle(
+      replay(machine, journal, journal.heads, decodeRecord).then(() => {
+        journal.isOpen = true;
+      }),
+    );
     this.#node = node;
     this.every(25, () => {
       node.tick();

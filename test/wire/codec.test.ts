@@ -49,7 +49,7 @@ const toAcceptor: ToAcceptor[] = [
   {
     kind: 'prepare',
     log,
-    ballot: fast,
+    ballot: { ...ballot, round: 2 ** 48 },
     from: 5,
     to: 6,
     purpose: 'decree',
@@ -69,7 +69,7 @@ const toAcceptor: ToAcceptor[] = [
     ask: false,
   },
   { kind: 'accept', log, ballot, first: 0, batch, watermark: 0 },
-  { kind: 'accept', log, ballot: BALLOT_ZERO, first: top - 3, batch, watermark: top },
+  { kind: 'accept', log, ballot: { ...ballot, round: 2 ** 48 }, first: top - 3, batch, watermark: top },
   { kind: 'resign', log, ballot },
   { kind: 'tell', log, watermark: 17 },
   { kind: 'alive' },
@@ -136,7 +136,16 @@ const peerMessages: PeerMessage[] = [
   { kind: 'led-change', full: false, added: [], removed: [log, 'b'] },
   { kind: 'led?' },
   { kind: 'take-over', log },
-  { kind: 'forward', id: 1, incarnation, log, entry: new Uint8Array([8, 1]), retry: true, timeoutMs: 5000 },
+  {
+    kind: 'forward',
+    id: 1,
+    incarnation,
+    log,
+    entry: new Uint8Array([8, 1]),
+    retry: true,
+    relayed: true,
+    timeoutMs: 5000,
+  },
   { kind: 'forwarded', id: 1, incarnation, answer: chosen },
   { kind: 'forwarded', id: 1, incarnation, answer: { ...chosen, ballot, entry: new Uint8Array([0]), leader: 1 } },
   {
@@ -422,7 +431,16 @@ describe('refused at the door, with outcome none', () => {
       () =>
         peers.decodePeerFrame(
           peers.encodePeerMessages([
-            { kind: 'forward', id: 1, incarnation, log, entry: new Uint8Array(0), retry: false, timeoutMs: 1 },
+            {
+              kind: 'forward',
+              id: 1,
+              incarnation,
+              log,
+              entry: new Uint8Array(0),
+              retry: false,
+              relayed: false,
+              timeoutMs: 1,
+            },
           ]),
         ),
       'forward.entry is empty',

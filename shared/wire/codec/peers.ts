@@ -147,9 +147,17 @@ function readLedLog(led: wire.LedLog): LedLog {
 }
 
 function writeForward(m: Forward): wire.Forward {
-  const { id, log, entry, retry } = m;
+  const { id, log, entry, retry, relayed } = m;
   const incarnation = bytesOf(m.incarnation, INCARNATION_BYTES, 'forward.incarnation');
-  return { id, incarnation, log, entry, retry, timeoutMs: Math.min(0xffffffff, Math.max(0, Math.floor(m.timeoutMs))) };
+  return {
+    id,
+    incarnation,
+    log,
+    entry,
+    retry,
+    relayed,
+    timeoutMs: Math.min(0xffffffff, Math.max(0, Math.floor(m.timeoutMs))),
+  };
 }
 
 function readForward(m: wire.Forward): Forward {
@@ -158,9 +166,18 @@ function readForward(m: wire.Forward): Forward {
     refuse(
       `forward.entry has ${String(m.entry.length)} bytes: the limit of a value is ${String(LIMITS.valueBytesMax)}`,
     );
-  const { entry, retry, timeoutMs } = m;
+  const { entry, retry, relayed, timeoutMs } = m;
   const incarnation = hexOf(m.incarnation, INCARNATION_BYTES, 'forward.incarnation');
-  return { kind: 'forward', id: whole(m.id, 'forward.id'), incarnation, log: logName(m.log), entry, retry, timeoutMs };
+  return {
+    kind: 'forward',
+    id: whole(m.id, 'forward.id'),
+    incarnation,
+    log: logName(m.log),
+    entry,
+    retry,
+    relayed,
+    timeoutMs,
+  };
 }
 
 /** Also for the unary call. */

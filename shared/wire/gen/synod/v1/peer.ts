@@ -61,6 +61,8 @@ export interface Forward {
    * anew, never takes it for its own.
    */
   incarnation: Uint8Array;
+  /** It came to the sender from another proposer, which does not hear the leader. It goes no further than the receiver. */
+  relayed: boolean;
 }
 
 export interface Forwarded {
@@ -453,7 +455,15 @@ export const TakeOver: MessageFns<TakeOver> = {
 };
 
 function createBaseForward(): Forward {
-  return { id: 0, log: "", entry: new Uint8Array(0), retry: false, timeoutMs: 0, incarnation: new Uint8Array(0) };
+  return {
+    id: 0,
+    log: "",
+    entry: new Uint8Array(0),
+    retry: false,
+    timeoutMs: 0,
+    incarnation: new Uint8Array(0),
+    relayed: false,
+  };
 }
 
 export const Forward: MessageFns<Forward> = {
@@ -475,6 +485,9 @@ export const Forward: MessageFns<Forward> = {
     }
     if (message.incarnation.length !== 0) {
       writer.uint32(50).bytes(message.incarnation);
+    }
+    if (message.relayed !== false) {
+      writer.uint32(56).bool(message.relayed);
     }
     return writer;
   },
@@ -540,6 +553,14 @@ export const Forward: MessageFns<Forward> = {
             message.incarnation = reader.bytes();
             continue;
           }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.relayed = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -563,6 +584,7 @@ export const Forward: MessageFns<Forward> = {
     message.retry = object.retry ?? false;
     message.timeoutMs = object.timeoutMs ?? 0;
     message.incarnation = object.incarnation ?? new Uint8Array(0);
+    message.relayed = object.relayed ?? false;
     return message;
   },
 };
