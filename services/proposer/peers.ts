@@ -33,6 +33,8 @@ export class PeerLinks {
   readonly #expected: Expected;
   readonly #peers = new Map<number, Peer>();
   readonly #heardAt = new Map<number, number>();
+  /** Streams that peers have open here. */
+  readonly #inbound = new Map<number, number>();
   /** Peers found to refuse connections: said once in the log. */
   readonly #refusing = new Set<number>();
 
@@ -68,12 +70,15 @@ export class PeerLinks {
   /** Serves either stream of a peer: only the peer speaks on it, but for the welcome. */
   serve(stream: ServerDuplexStream<Buffer, Buffer>, context: StreamContext): void {
     let from: number | undefined;
+    let isGone = false;
     const welcome = encodePeerHello(this.#ports.header);
     stream.on('data', (frame: Buffer) => {
+      if (isGone) return;
       try {
         const { hello, messages } = decodePeerFrame(frame);
         if (from === undefined) {
           from = this.#greet(hello);
+          this.#count(from, 1);
           stream.write(welcome);
         }
         this.#heardAt.set(from, this.#ports.clock.now());
@@ -82,7 +87,15 @@ export class PeerLinks {
         context.fail(error);
       }
     });
-    stream.on('end', () => stream.end());
+    const gone = (): void => {
+      if (from !== undefined && !isGone) this.#count(from, -1);
+      isGone = true;
+    };
+    stream.on('end', () => {
+      gone();
+      stream.end();
+    });
+    stream.once('close', gone).once('cancelled', gone).once('error', gone);
   }
 
   links(role: Link['role']): Link[] {
@@ -178,7 +191,13 @@ export class PeerLinks {
     };
   }
 
-  #onDown(peer: number, reason: SynodError, refused: boolean): void {
+  #count(peer: number, by: number): void {
+    this.#inbound.set(peer, (this.#inbound.get(peer) ?? 0) + by);
+  }
+
+  #onDown(peer: number, reason: SynodError, refusedNow: boolean): void {
+    // A peer that has a stream open here is running: the refusal is an old one, which a connection repeats until it tries again.
+    const refused = refusedNow && (this.#inbound.get(peer) ?? 0) === 0;
     this.#ports.post({ kind: 'peer-down', peer, refused });
     if (!refused || this.#refusing.has(peer)) return;
     this.#refusing.add(peer);

@@ -775,7 +775,10 @@ export class Proposer implements Machine<ProposerEvent, ProposerEffect> {
 
   /** Names are chosen by clients: a log that is not led here, and has nothing waiting, is forgotten. */
   #forget(leader: Leader): void {
-    if (leader.state === 'idle' && !leader.needsTick) this.#leaders.delete(leader.log);
+    if (leader.state !== 'idle' || leader.needsTick) return;
+    // It must not be ticked again: by then another one may stand under its log's name, perhaps leading.
+    this.#active.delete(leader);
+    if (this.#leaders.get(leader.log) === leader) this.#leaders.delete(leader.log);
   }
 
   #onTick(): void {
