@@ -48,6 +48,7 @@ export class Harness {
   readonly folder: string;
   readonly #remove: () => void;
   readonly #connections = new Map<string, Connection>();
+  readonly #onStop: (() => void)[] = [];
 
   private constructor(cluster: Cluster, folder: string, remove: () => void) {
     this.cluster = cluster;
@@ -72,7 +73,13 @@ export class Harness {
     }
   }
 
+  /** What a test that failed leaves running is ended with the cluster. */
+  onStop(end: () => void): void {
+    this.#onStop.push(end);
+  }
+
   async stop(): Promise<void> {
+    for (const end of this.#onStop) end();
     for (const connection of this.#connections.values()) connection.close();
     // One that is stopped hears nothing else.
     for (const { role, id } of this.cluster.members) this.cluster.kill(role, id, 'SIGCONT');
@@ -96,6 +103,14 @@ export class Harness {
   async end(role: Role, id: number, signal: NodeJS.Signals = 'SIGKILL'): Promise<void> {
     if (!this.cluster.kill(role, id, signal)) throw new Error(`${role} ${id} does not run`);
     await this.cluster.ended(role, id);
+  }
+
+  /** Starts what does not run, so that a test that failed does not fail the next. */
+  async allBack(): Promise<void> {
+    const { cluster } = this;
+    const down = cluster.members.filter(({ role, id }) => cluster.pid(role, id) === undefined);
+    await Promise.all(down.map(({ role, id }) => cluster.restart(role, id)));
+    await cluster.ready();
   }
 
   /** Starts a member again and waits until it is ready. */

@@ -28,7 +28,7 @@ afterAll(async () => {
 test(`members that die at random moments, time and again, lose nothing and double nothing (seed ${SEED})`, async () => {
   const prng = new Prng(SEED);
   const { cluster } = harness;
-  const load = new Load(cluster, 'crash-loop');
+  const load = new Load(harness, 'crash-loop');
   const died = new Map<string, number>();
   await load.grows(20);
   for (const end = performance.now() + RUN_MS; performance.now() < end;) {

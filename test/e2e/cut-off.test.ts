@@ -3,7 +3,7 @@
  * nothing else. Method: SIGTERM, SIGSTOP and SIGKILL under load or around single proposals, then every learner is read.
  */
 import { randomBytes } from 'node:crypto';
-import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
+import { afterAll, beforeAll, beforeEach, describe, expect, jest, test } from '@jest/globals';
 import { SynodError } from '../../shared/base/errors.ts';
 import { clientHeader, connect } from '../../shared/client/index.ts';
 import { Protocol } from '../../shared/wire/gen/synod/v1/proposer.ts';
@@ -21,19 +21,24 @@ beforeAll(async () => {
   await built();
   harness = await Harness.start();
 });
+beforeEach(() => harness.allBack());
 afterAll(async () => {
   await (harness as Harness | undefined)?.stop();
 });
 
 describe('a leader', () => {
   test('that is told to stop hands over, ends with code 0, and loses nothing', async () => {
-    const load = new Load(harness.cluster, 'hand-over');
+    const load = new Load(harness, 'hand-over');
     await load.grows(MORE);
     const first = await harness.leads(load.log);
     const said = harness.logLength('proposer', first);
+    const heard = harness.logLength('proposer', 3 - first);
     await harness.end('proposer', first, 'SIGTERM');
-    // Nobody had to notice its silence: when it is gone, the other leads.
-    expect(await harness.leader(load.log)).toBe(3 - first);
+    await eventually('the other leads', async () => (await harness.leader(load.log)) === 3 - first);
+    // Nobody had to notice its silence.
+    expect(harness.logLines('proposer', 3 - first, heard)).toContainEqual(
+      expect.objectContaining({ log: load.log, msg: 'campaign', why: `handed over by proposer ${first}` }),
+    );
     expect(harness.logLines('proposer', first, said).at(-1)).toMatchObject({ msg: 'stopped', code: 0 });
     await load.grows(MORE);
     await harness.back('proposer', first);
@@ -43,7 +48,7 @@ describe('a leader', () => {
   });
 
   test('that slept while another took over wakes up, steps down, and nothing is lost or doubled', async () => {
-    const load = new Load(harness.cluster, 'stale-leader');
+    const load = new Load(harness, 'stale-leader');
     await load.grows(MORE);
     const first = await harness.leads(load.log);
     harness.cluster.kill('proposer', first, 'SIGSTOP');
@@ -98,7 +103,7 @@ describe('with acceptors down', () => {
   }
 
   test('a minority is not missed; without a majority nothing is chosen, and the same id then finds its one answer', async () => {
-    const load = new Load(harness.cluster, log);
+    const load = new Load(harness, log);
     await load.grows(MORE);
     await harness.end('acceptor', 3);
     await load.grows(MORE);

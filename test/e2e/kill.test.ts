@@ -3,7 +3,7 @@
  * every learner; what was not acknowledged is there at most once. Method: kill -9 under load, in cycles, then every learner is
  * read slot by slot and compared with what clients were told. The load goes on while a minority is down, or the test fails.
  */
-import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
+import { afterAll, beforeAll, beforeEach, describe, expect, jest, test } from '@jest/globals';
 import { FACTOR, Harness, built } from './cluster.ts';
 import type { LearnedLog } from './history.ts';
 import { faultsOf } from './history.ts';
@@ -20,6 +20,7 @@ beforeAll(async () => {
   await built();
   harness = await Harness.start();
 });
+beforeEach(() => harness.allBack());
 afterAll(async () => {
   await (harness as Harness | undefined)?.stop();
 });
@@ -38,31 +39,31 @@ async function cycles(load: Load, pick: (cycle: number) => Promise<['acceptor' |
 
 describe('kill -9 under load loses nothing and doubles nothing', () => {
   test('of an acceptor', async () => {
-    const load = new Load(harness.cluster, 'kill-acceptor');
+    const load = new Load(harness, 'kill-acceptor');
     await cycles(load, async (cycle) => ['acceptor', 1 + (cycle % 3)]);
     expect(await audit(harness, load, MORE * CYCLES)).toEqual([]);
   });
 
   test('of the leader', async () => {
-    const load = new Load(harness.cluster, 'kill-leader');
+    const load = new Load(harness, 'kill-leader');
     await cycles(load, async () => ['proposer', await harness.leads(load.log)]);
     expect(await audit(harness, load, MORE * CYCLES)).toEqual([]);
   });
 
   test('of a proposer that does not lead, and forwards', async () => {
-    const load = new Load(harness.cluster, 'kill-follower');
+    const load = new Load(harness, 'kill-follower');
     await cycles(load, async () => ['proposer', 3 - (await harness.leads(load.log))]);
     expect(await audit(harness, load, MORE * CYCLES)).toEqual([]);
   });
 
   test('of a learner', async () => {
-    const load = new Load(harness.cluster, 'kill-learner');
+    const load = new Load(harness, 'kill-learner');
     await cycles(load, async (cycle) => ['learner', 1 + (cycle % 2)]);
     expect(await audit(harness, load, MORE * CYCLES)).toEqual([]);
   });
 
   test('of all processes at once', async () => {
-    const load = new Load(harness.cluster, 'kill-all');
+    const load = new Load(harness, 'kill-all');
     for (let cycle = 0; cycle < CYCLES; cycle++) {
       await load.grows(MORE);
       await Promise.all(harness.cluster.members.map(({ role, id }) => harness.end(role, id)));

@@ -30,7 +30,12 @@ export class Load {
   #stopping = false;
   #failure: Error | undefined;
 
-  constructor(cluster: Cluster, log: string) {
+  constructor(harness: Harness, log: string) {
+    const { cluster } = harness;
+    harness.onStop(() => {
+      this.#stopping = true;
+      for (const client of this.#clients) client.close();
+    });
     this.log = log;
     this.#clients = Array.from({ length: CLIENTS }, (_, at) => {
       const turned = (addresses: string[]): string[] => [...addresses.slice(at), ...addresses.slice(0, at)];

@@ -1,7 +1,7 @@
 /** `synodctl` as a user runs it: real processes against a real cluster; exit codes and JSON are what scripts rely on. */
 import { join } from 'node:path';
 import { writeFileSync } from 'node:fs';
-import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
+import { afterAll, beforeAll, beforeEach, describe, expect, jest, test } from '@jest/globals';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { Harness, built, runToEnd, main, synodctl } from './cluster.ts';
 import type { Ended } from './cluster.ts';
@@ -13,6 +13,7 @@ beforeAll(async () => {
   await built();
   harness = await Harness.start();
 });
+beforeEach(() => harness.allBack());
 afterAll(async () => {
   await (harness as Harness | undefined)?.stop();
 });
