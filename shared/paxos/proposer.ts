@@ -618,9 +618,7 @@ export class Proposer implements Machine<ProposerEvent, ProposerEffect> {
         return this.#election.onLedQuestion(from);
       case 'take-over': {
         const leader = this.#leader(message.log);
-        leader.hint = undefined;
-        if (!this.#draining && leader.state === 'idle')
-          this.#campaign(leader, `handed over by proposer ${String(from)}`);
+        if (!this.#draining) this.#takeOverNow(leader, `handed over by proposer ${String(from)}`);
         return;
       }
       case 'forward':

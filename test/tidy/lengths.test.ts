@@ -11,12 +11,10 @@ const FILE_LINES_MAX = 500;
  * each one side of a conversation, and read best in one place.
  */
 const ALLOWED: Readonly<Record<string, number>> = {
-  'shared/paxos/acceptor.ts': 830,
-  'shared/paxos/leader.ts': 830,
-  'shared/paxos/proposer.ts': 980,
+  'shared/paxos/acceptor.ts': 790,
+  'shared/paxos/leader.ts': 810,
+  'shared/paxos/proposer.ts': 940,
   'services/learner/store-core.ts': 600,
-  // One list of declarations.
-  'services/proposer/metrics.ts proposerMetrics': 110,
   // One pass over the records of a segment, with its verdicts in order.
   'shared/journal/scan.ts scanSegment': 75,
 };

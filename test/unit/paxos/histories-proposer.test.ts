@@ -717,3 +717,47 @@ test('names of logs that the cluster refuses are not kept', () => {
   Leader.prototype.onAcceptorUp = leaders as typeof Leader.prototype.onAcceptorUp;
   expect(visited).toBeLessThan(100);
 });
+
+test('a log that is handed over is asked for again while its old leader’s resignation is under way', () => {
+  const p = new Proposer(owner(2), majority(3), [1, 2], NO_OP);
+  let now = 1_000;
+  const campaigns: Ballot[] = [];
+  const step = (event: Parameters<Proposer['step']>[0]): void => {
+    for (const e of [...p.step(event, { now, random: 0.5 }), ...p.step({ kind: 'turn' }, { now, random: 0.5 })])
+      if (e.kind === 'to-acceptor' && e.message.kind === 'prepare') campaigns.push(e.message.ballot);
+  };
+  const heartbeat = {
+    kind: 'heartbeat',
+    proposer: 1,
+    incarnation: owner(1).incarnation,
+    ledCount: 0,
+    ledDigest: 0,
+  } as const;
+  step({ kind: 'peer', from: 1, message: heartbeat });
+  step({ kind: 'tick' });
+  step({ kind: 'peer', from: 1, message: { kind: 'take-over', log: 'a' } });
+  for (const from of [0, 1])
+    step({
+      kind: 'acceptor',
+      from,
+      message: {
+        kind: 'rejected',
+        log: 'a',
+        ballot: campaigns[0] ?? ballot(0, 0),
+        first: undefined,
+        reason: 'ballot',
+        promised: ballot(9, 1),
+        state: 'led',
+        leader: 1,
+        highest: 3,
+        watermark: 4,
+        floor: 0,
+      },
+    });
+  for (let i = 0; i < 4; i++) {
+    now += 25;
+    step({ kind: 'peer', from: 1, message: heartbeat });
+    step({ kind: 'tick' });
+  }
+  expect(campaigns.map((b) => b.round)).toEqual([1, 10]);
+});
