@@ -24,6 +24,11 @@ export const learnerSettings = z.object({
     default: '64MiB',
     min: 4 * 1024 * 1024,
   }),
+  'apply.interval': duration({
+    describe: 'how long chosen values that nobody waits for may gather before they are stored in one transaction',
+    default: '20ms',
+    min: 0,
+  }),
   'compare.interval': duration({
     describe: 'how often learners tell one another how far they are and compare digests',
     default: '500ms',

@@ -158,6 +158,9 @@ class LearnerProcess implements RunningLearner {
       connected: () => bitCount(this.#acceptors.connected),
     });
     this.#applier = this.#makeApplier();
+    this.#waiting.onWaiter = () => {
+      this.#applier.hurry();
+    };
     this.#acceptors = this.#makeAcceptors(source);
     this.#held = new HeldReports(store, this.#agreement, this.#acceptors);
     this.#peers = this.#makePeers();
@@ -361,6 +364,8 @@ class LearnerProcess implements RunningLearner {
     return new Applier(this.#machine, this.store, {
       clock: realClock,
       random: realRandom,
+      intervalMs: this.#config['apply.interval'],
+      isWaited: () => this.#waiting.isWaited,
       queueBytesMax: this.#config['apply.queue.max'],
       fetch: (to, message) => this.#acceptors.send(to, message),
       catchUp: (name) => {

@@ -17,6 +17,8 @@ const PATIENCE_MS = 100;
 export class Waiting {
   readonly #clock: Clock;
   readonly #max: number;
+  /** Called when somebody begins to wait. One listener. */
+  onWaiter: () => void = () => undefined;
   readonly #waiters = new Map<string, Set<Waiter>>();
   readonly #listeners = new Map<string, Set<() => void>>();
   #count = 0;
@@ -29,6 +31,11 @@ export class Waiting {
 
   get length(): number {
     return this.#count;
+  }
+
+  /** True while anybody waits for a slot to be applied. */
+  get isWaited(): boolean {
+    return this.#waiters.size > 0;
   }
 
   get limit(): number {
@@ -75,6 +82,7 @@ export class Waiting {
         },
       };
       add(this.#waiters, log, waiter);
+      this.onWaiter();
     });
   }
 

@@ -101,6 +101,8 @@ export class TestCluster {
       'reads.waiting.max': 1_000,
       'subscribers.max': 10,
       'apply.queue.max': 64 * 1024 * 1024,
+      'apply.interval': 5,
+    'apply.interval': 20,
       'compare.interval': 20,
       ...changes,
     };
