@@ -23,7 +23,8 @@ const ctl = (...args: string[]): Promise<Ended> => synodctl(harness.cluster.port
 /** The JSON objects that a command prints, one a line, after it ended with code 0. */
 async function json(...args: string[]): Promise<Record<string, unknown>[]> {
   const ended = await ctl(...args, '--json');
-  expect(ended).toMatchObject({ code: 0 });
+  // What it said comes first, so that a failure shows why.
+  expect({ err: ended.code === 0 ? '' : ended.err, code: ended.code }).toEqual({ err: '', code: 0 });
   return ended.out
     .trim()
     .split('\n')
@@ -62,11 +63,16 @@ describe('every command, as JSON', () => {
     );
     const leader = await harness.leads('moved');
     const [moved] = await json('leader', 'move', 'moved', String(3 - leader));
-    expect(moved).toMatchObject({ log: 'moved', from: leader, leader: 3 - leader });
-    expect(await harness.leads('moved')).toBe(3 - leader);
+    const other = 3 - leader;
+    const at = (proposer: number): unknown => expect.stringMatching(new RegExp(`^\\d+\\.p${proposer}\\.`));
+    expect(moved).toMatchObject({ log: 'moved', from: leader, leader: other, ballot: at(other) });
+    expect(await harness.leads('moved')).toBe(other);
     await json('propose', '--log', 'moved', 'two');
     const row = (await json('logs')).find(({ log }) => log === 'moved');
-    expect(row).toMatchObject({ state: 'led', leader: 3 - leader, ballot: expect.any(String) });
+    expect(row).toMatchObject({ state: 'led', leader: other, ballot: moved?.['ballot'] });
+    // Back again: whichever proposer the command asks first, it finds the one that leads.
+    const [back] = await json('leader', 'move', 'moved', String(leader));
+    expect(back).toMatchObject({ from: other, leader, ballot: at(leader) });
   });
 
   test('journal verify and dump, beside the acceptor that writes it', async () => {

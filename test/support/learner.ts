@@ -102,7 +102,6 @@ export class TestCluster {
       'subscribers.max': 10,
       'apply.queue.max': 64 * 1024 * 1024,
       'apply.interval': 5,
-    'apply.interval': 20,
       'compare.interval': 20,
       ...changes,
     };
