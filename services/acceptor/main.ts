@@ -1,13 +1,9 @@
 /** The acceptor as a program: `node dist/services/acceptor/main.js --help`. */
-import { fileURLToPath } from 'node:url';
 import { Lifecycle } from '../../shared/platform/lifecycle.ts';
-import { configure, runMain } from '../../shared/platform/main.ts';
+import { configure, reflection, runMain } from '../../shared/platform/main.ts';
 import { createLogger } from '../../shared/platform/telemetry/logger.ts';
 import { openData, startAcceptor } from './acceptor.ts';
 import { acceptorSettings } from './config.ts';
-
-/** Written by the build, beside the compiled rooms. */
-const DESCRIPTORS = new URL('../../synod.binpb', import.meta.url);
 
 runMain(async () => {
   const { config, shown, warnings } = configure(
@@ -30,7 +26,7 @@ runMain(async () => {
     onRefused: (reason) => {
       lifecycle.refuse(reason);
     },
-    ...(config.reflection ? { reflectionFile: fileURLToPath(DESCRIPTORS) } : {}),
+    ...reflection(config),
   });
   lifecycle.onStop('acceptor', () => acceptor.stop(config['stop.grace']));
   lifecycle.onStop('data folder', data.release);

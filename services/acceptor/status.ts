@@ -1,6 +1,7 @@
 /** What an acceptor says of itself to people and tools: Status, Logs, and `/status.json`. */
 import type { Acceptor, AcceptorLogStatus } from '../../shared/paxos/acceptor.ts';
 import type { Introduction } from '../../shared/paxos/introduction.ts';
+import { VERSION } from '../../shared/platform/version.ts';
 import type { Journal } from '../../shared/ports/journal.ts';
 import { RESERVED_LOG_PREFIX } from '../../shared/base/limits.ts';
 import { LOG_STATES } from '../../shared/wire/codec/acceptor.ts';
@@ -17,7 +18,6 @@ import type {
 import type { Link, Queue } from '../../shared/wire/gen/synod/v1/common.ts';
 import type { FollowerStatus } from './followers.ts';
 
-export const VERSION = '0.1.0';
 const LOGS_A_PAGE = 1_000;
 
 export interface StatusParts {

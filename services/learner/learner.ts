@@ -23,6 +23,7 @@ import { lockFolder } from '../../shared/platform/journal-lock.ts';
 import type { FolderLock } from '../../shared/platform/journal-lock.ts';
 import { EventLoop } from '../../shared/platform/telemetry/event-loop.ts';
 import { Metrics } from '../../shared/platform/telemetry/metrics.ts';
+import { VERSION } from '../../shared/platform/version.ts';
 import type { Header } from '../../shared/wire/codec/header.ts';
 import { errorOf, statusOf } from '../../shared/wire/status.ts';
 import { Acceptors } from './acceptors.ts';
@@ -46,8 +47,6 @@ import { Tips } from './tips.ts';
 import { Trust } from './trust.ts';
 import { Waiting } from './waiting.ts';
 
-export const VERSION = '0.1.0';
-
 const TICK_MS = 20;
 const WANTED_MS = 50;
 const HELD_MS = 250;
@@ -61,6 +60,8 @@ export interface LearnerPorts {
   readonly onFatal: (reason: string, error: unknown) => void;
   /** The process must end: another start would end in the same way until a person did something (R9, R11). */
   readonly onRefused: (reason: string) => void;
+  /** A file with the descriptors of the protocol; given, gRPC reflection is served. */
+  readonly reflectionFile?: string;
   /** Where there is one, it is used in place of the store in the data folder. For tests. */
   readonly store?: LearnerStore;
 }
@@ -238,6 +239,7 @@ class LearnerProcess implements RunningLearner {
   #serve(): Promise<RunningServer> {
     const { store } = this;
     const config = this.#config;
+    const { reflectionFile } = this.#ports;
     const waitsFor = (log: string): string => this.#machine.waitsFor(log);
     const common = { store, waiting: this.#waiting, trust: this.#trust, clock: realClock, waitsFor };
     const reads = new Reads({ ...common, tips: this.#tips });
@@ -270,6 +272,7 @@ class LearnerProcess implements RunningLearner {
       callsMax: config['calls.max'],
       streamsMax: config['streams.max'],
       deadlineMs: config['call.deadline'],
+      ...(reflectionFile === undefined ? {} : { reflectionFile }),
       onInvariant: (error) => {
         this.#fatal(error);
       },

@@ -1,6 +1,6 @@
 /** The learner as a program: `node dist/services/learner/main.js --help`. */
 import { Lifecycle } from '../../shared/platform/lifecycle.ts';
-import { configure, runMain } from '../../shared/platform/main.ts';
+import { configure, reflection, runMain } from '../../shared/platform/main.ts';
 import { createLogger } from '../../shared/platform/telemetry/logger.ts';
 import { learnerSettings } from './config.ts';
 import { startLearner } from './learner.ts';
@@ -25,6 +25,7 @@ runMain(async () => {
     onRefused: (reason) => {
       lifecycle.refuse(reason);
     },
+    ...reflection(config),
   });
   lifecycle.onStop('learner', () => learner.stop(config['stop.grace']));
 });

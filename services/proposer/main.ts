@@ -1,13 +1,9 @@
 /** A proposer: `node dist/services/proposer/main.js --help`. */
-import { fileURLToPath } from 'node:url';
 import { Lifecycle } from '../../shared/platform/lifecycle.ts';
-import { configure, runMain } from '../../shared/platform/main.ts';
+import { configure, reflection, runMain } from '../../shared/platform/main.ts';
 import { createLogger } from '../../shared/platform/telemetry/logger.ts';
 import { proposerSettings } from './config.ts';
 import { startProposer } from './service.ts';
-
-/** Written by the build, beside the compiled rooms. */
-const DESCRIPTORS = new URL('../../synod.binpb', import.meta.url);
 
 runMain(async () => {
   const summary = 'Takes proposals for any log, leads logs, and hands proposals to whoever leads.';
@@ -23,7 +19,7 @@ runMain(async () => {
     onFatal: (reason, error) => {
       lifecycle.die(reason, error);
     },
-    ...(config.reflection ? { reflectionFile: fileURLToPath(DESCRIPTORS) } : {}),
+    ...reflection(config),
   });
   // Half of the grace goes to answers and hand-over; calls that are still there then end with outcome unknown.
   lifecycle.onStop('not ready', () => {

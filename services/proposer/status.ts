@@ -2,6 +2,7 @@
 import { RESERVED_LOG_PREFIX } from '../../shared/base/limits.ts';
 import { BALLOT_ZERO, formatBallot } from '../../shared/paxos/ballot.ts';
 import type { Proposer, ProposerLogStatus } from '../../shared/paxos/proposer.ts';
+import { VERSION } from '../../shared/platform/version.ts';
 import { writeBallot } from '../../shared/wire/codec/fields.ts';
 import { writeHeader } from '../../shared/wire/codec/header.ts';
 import type { Header } from '../../shared/wire/codec/header.ts';
@@ -14,7 +15,6 @@ import type {
   ProposerServiceStatusResponse,
 } from '../../shared/wire/gen/synod/v1/proposer_service.ts';
 
-export const VERSION = '0.1.0';
 const LOGS_A_PAGE = 1_000;
 
 export interface StatusParts {

@@ -1,4 +1,5 @@
 /** The first lines of every role's `main.ts`. */
+import { fileURLToPath } from 'node:url';
 import type { z } from 'zod';
 import { SynodError, messageOf } from '../base/errors.ts';
 import { loadConfig } from './config/load.ts';
@@ -19,6 +20,14 @@ export function configure<S extends z.ZodObject>(schema: S, name: string, summar
     process.stderr.write(`${error.message}\n`);
     process.exit(EXIT.refused);
   }
+}
+
+/** The descriptors of the protocol. Written by the build, beside the compiled rooms. */
+const DESCRIPTORS = new URL('../../synod.binpb', import.meta.url);
+
+/** What a role's ports need to serve gRPC reflection, where its configuration asks for that. */
+export function reflection(config: { readonly reflection: boolean }): { readonly reflectionFile?: string } {
+  return config.reflection ? { reflectionFile: fileURLToPath(DESCRIPTORS) } : {};
 }
 
 /** Runs a role's start. An error that is written for people ends the process with its text, another with its stack. */
