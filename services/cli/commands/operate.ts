@@ -1,11 +1,11 @@
 /** `synodctl leader move` and `synodctl learner forget`: what an operator has a cluster do. */
-import { clientHeader } from '../../../shared/client/index.ts';
+import { ClientError, clientHeader } from '../../../shared/client/index.ts';
 import { formatBallot } from '../../../shared/paxos/ballot.ts';
 import { readClientLog } from '../../../shared/wire/codec/client.ts';
 import { readBallot } from '../../../shared/wire/codec/fields.ts';
 import { LearnerServiceService } from '../../../shared/wire/gen/synod/v1/learner_service.ts';
 import { ProposerServiceService } from '../../../shared/wire/gen/synod/v1/proposer_service.ts';
-import { OK, askAny, parseNumber } from '../context.ts';
+import { OK, ask, askAny, parseNumber } from '../context.ts';
 import type { Context } from '../context.ts';
 import { EXIT } from '../exit.ts';
 
@@ -13,7 +13,12 @@ export async function moveLeader(log: string, proposer: string, context: Context
   readClientLog(log);
   const to = proposer === 'any' ? 0 : parseNumber(proposer, 'PROPOSER', 1, 65_535);
   const request = { header: clientHeader(), log, to };
-  const answer = await askAny(context, 'proposer', ProposerServiceService.moveLeader, request);
+  const { moveLeader: method } = ProposerServiceService;
+  const answer = await askAny(context, 'proposer', method, request).catch((error: unknown) => {
+    // Only who leads can move a log, and whoever refused for that names it.
+    if (!(error instanceof ClientError) || error.leader === undefined || error.outcome !== 'none') throw error;
+    return ask(error.leader, method, request, context.timeoutMs);
+  });
   const ballot = answer.ballot === undefined ? undefined : formatBallot(readBallot(answer.ballot, 'ballot'));
   const { from, leader } = answer;
   if (context.json) context.io.out(JSON.stringify({ log, from: from ?? null, leader, ballot: ballot ?? null }));

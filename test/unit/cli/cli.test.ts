@@ -219,6 +219,20 @@ describe('operating', () => {
     expect([code, out]).toEqual([0, [`orders is led by proposer 2 at ballot ${BALLOT_TEXT} (before: proposer 1)`]]);
   });
 
+  test('leader move asks the proposer that leads when another one names it, once', async () => {
+    const other = await fakeProposer(log, 2);
+    cleanups.push(other.stop);
+    const named = { code: 9, outcome: 'none', message: 'led by proposer 2; ask it', leader: other.address } as const;
+    proposer.faults.push(named);
+    expect(await synodctl(['leader', 'move', 'orders', '1'])).toMatchObject({ code: 0, err: [] });
+    // Control: a refusal that names nobody is passed on, and so is the second one.
+    proposer.faults.push({ code: 9, outcome: 'none', message: 'not known to be alive' });
+    expect((await synodctl(['leader', 'move', 'orders', '1'])).err.join()).toContain('not known to be alive');
+    proposer.faults.push(named);
+    other.faults.push({ ...named, message: 'led by proposer 1; ask it', leader: proposer.address });
+    expect((await synodctl(['leader', 'move', 'orders', '1'])).err.join()).toContain('led by proposer 1');
+  });
+
   test('status says who is down, and works as long as anybody answers', async () => {
     const dead = await deadAddress();
     const endpoints = `proposer=${dead},acceptor=${dead},learner=${learner.address}`;
