@@ -34,7 +34,7 @@ process.exitCode = await run(process.argv.slice(2), io);
 function listens(address: string): Promise<boolean> {
   const [host = '', port = ''] = address.split(':');
   return new Promise((resolve) => {
-    const socket = connectSocket({ host, port: Number(port), timeout: 500 });
+    const socket = connectSocket({ host, port: Number(port), timeout: 2_000 });
     const answer = (yes: boolean) => (): void => {
       socket.destroy();
       resolve(yes);
