@@ -71,8 +71,8 @@ async function ready({ out, ended }: Started): Promise<number[]> {
 }
 
 async function logged(): Promise<{ slot: number; value: string }[]> {
-  const { out, code } = await synodctl(portBase, ['log', '--json']);
-  expect(code).toBe(0);
+  const { out, err, code } = await synodctl(portBase, ['log', '--json']);
+  expect({ err, code }).toEqual({ err: '', code: 0 });
   return out
     .trim()
     .split('\n')
@@ -104,15 +104,18 @@ describe('npm start', () => {
     run.child.kill('SIGTERM');
     expect(await run.ended).toMatchObject({ code: 0, err: '' });
     expect(run.out()).toContain('Stopped. The data is kept.');
+    expect(run.out()).not.toContain('starting it again');
     expect(pids.filter(isAlive)).toEqual([]);
   });
 
   test('goes on with the same data, and stops all on Ctrl-C', async () => {
     const run = start();
     const pids = await ready(run);
-    expect((await synodctl(portBase, ['propose', 'again'])).code).toBe(0);
+    expect(await synodctl(portBase, ['propose', 'again'])).toMatchObject({ err: '', code: 0 });
     const [hello, again, ...more] = await logged();
     expect([hello?.value, again?.value, more]).toEqual(['hello', 'again', []]);
+    // No role died on the way.
+    expect(run.out()).not.toContain('starting it again');
     expect(again!.slot).toBeGreaterThan(hello!.slot);
     run.child.kill('SIGINT');
     expect((await run.ended).code).toBe(0);
