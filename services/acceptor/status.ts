@@ -4,6 +4,7 @@ import type { Introduction } from '../../shared/paxos/introduction.ts';
 import { VERSION } from '../../shared/platform/version.ts';
 import type { Journal } from '../../shared/ports/journal.ts';
 import { RESERVED_LOG_PREFIX } from '../../shared/base/limits.ts';
+import { CHECKPOINT_SLOTS } from '../../shared/ports/learner-store.ts';
 import { LOG_STATES } from '../../shared/wire/codec/acceptor.ts';
 import { bytesOf, ID_BYTES, writeBallot, writeOrNone } from '../../shared/wire/codec/fields.ts';
 import { writeHeader } from '../../shared/wire/codec/header.ts';
@@ -113,9 +114,13 @@ function keptBecause(log: AcceptorLogStatus, wanted: number): string {
   if (agreed >= wanted) return '';
   const held = log.holders.filter((h) => h.held >= end).length;
   const slots = `slots ${String(log.floor)} to ${String(log.highest)}`;
-  return held >= wanted
-    ? `${slots}: held by ${String(held)} learner disks, whose digests do not agree up to there yet`
-    : `${slots}: held by ${String(held)} of ${String(wanted)} learner disks (trim.holders)`;
+  if (held < wanted) return `${slots}: held by ${String(held)} of ${String(wanted)} learner disks (trim.holders)`;
+  const compared = `learners compare digests every ${String(CHECKPOINT_SLOTS)} slots`;
+  const agreedTo = log.holders.map((h) => h.agreed).sort((a, b) => b - a)[wanted - 1] ?? 0;
+  // The slots since the last comparison are always kept; more than that, with one comparison under way, is worth a look.
+  return end - agreedTo < 2 * CHECKPOINT_SLOTS
+    ? `${slots}: held by ${String(held)} learner disks, dropped after the next comparison (${compared})`
+    : `${slots}: held by ${String(held)} learner disks, whose digests agree below slot ${String(agreedTo)} only (${compared})`;
 }
 
 /** Which log the journal is kept for, for a person: the one with the most slots above its floor. */
@@ -130,7 +135,7 @@ function oldestKept(machine: Acceptor): string {
   }
   return most === undefined
     ? ''
-    : `log ${JSON.stringify(most.log)}: ${String(slots)} slots above its trim floor, ${String(most.floor)}`;
+    : `log ${JSON.stringify(most.log)}: slots ${String(most.floor)} to ${String(most.highest)} are above its trim floor`;
 }
 
 /** What only a learner disk holds of what acceptors dropped, one line a log; for `learner forget`. */

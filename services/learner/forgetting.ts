@@ -72,6 +72,12 @@ export class Forgetting {
       );
   }
 
+  #isLiving(disk: string): boolean {
+    return (
+      disk === this.#options.disk || this.#options.peers.links.some((link) => link.disk === disk && link.stream.up)
+    );
+  }
+
   async #diskOf({ learnerDisk, learner }: ForgetLearnerRequest): Promise<string> {
     if (learnerDisk.length > 0) return hexOf(learnerDisk, ID_BYTES, 'learner_disk');
     if (learner === 0) return refuse('learner_disk or learner is needed: whose disk shall be forgotten?');
@@ -84,6 +90,8 @@ export class Forgetting {
   async #reported(learner: number): Promise<string> {
     const header = writeHeader(this.#options.header);
     let unheard = '';
+    /** Disks that hold something and belong to no learner that is known to run. */
+    const orphans = new Set<string>();
     for (const { id, connection } of this.#options.acceptors)
       try {
         let after = '';
@@ -92,19 +100,36 @@ export class Forgetting {
           const { logs, more } = await connection.unary(AcceptorServiceService.logs, request, {
             timeoutMs: TIMEOUT_MS,
           });
-          const holder = logs.flatMap((log) => log.holders).find((each) => each.learner === learner);
-          if (holder !== undefined) return hexOf(holder.learnerDisk, ID_BYTES, 'learner_disk');
+          for (const each of logs.flatMap((entry) => entry.holders)) {
+            const disk = hexOf(each.learnerDisk, ID_BYTES, 'learner_disk');
+            if (each.learner === learner) return disk;
+            if (each.learner === 0 && !this.#isLiving(disk)) orphans.add(disk);
+          }
           after = logs.at(-1)?.log ?? '';
           if (!more) break;
         }
       } catch (error) {
         unheard += `; acceptor ${String(id)} did not answer (${messageOf(error)})`;
       }
-    throw new SynodError(
-      'NOT_FOUND',
-      `no disk of learner ${String(learner)} is known at the acceptors${unheard}; name the disk itself`,
-    );
+    throw notKnown(learner, [...orphans], unheard);
   }
+}
+
+/** Disks that are named in one error. */
+const DISKS_MAX = 8;
+
+/** Acceptors keep what a disk holds, but which learner has it only while they heard from that learner since their start. */
+function notKnown(learner: number, orphans: readonly string[], unheard: string): SynodError {
+  const name = `learner ${String(learner)}`;
+  const which =
+    orphans.length === 0
+      ? 'the acceptors know no disk that is not of a learner that runs, so there may be nothing to forget'
+      : `disks without a learner that runs are: ${orphans.slice(0, DISKS_MAX).join(', ')}`;
+  return new SynodError(
+    'NOT_FOUND',
+    `which disk ${name} has is not known, because it was not heard since the acceptors started; give the disk's id instead ` +
+      `of the number (32 hex digits; "disk" in the log of ${name}); ${which}${unheard}`,
+  );
 }
 
 function refusal(id: number, done: readonly number[], error: unknown): SynodError {

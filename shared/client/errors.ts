@@ -2,7 +2,7 @@
 import { SynodError } from '../base/errors.ts';
 import type { Code, Outcome } from '../base/errors.ts';
 import type { ReceivedStatus } from '../platform/grpc/connection.ts';
-import { errorOf } from '../wire/status.ts';
+import { OUTCOME_TRAILER, errorOf } from '../wire/status.ts';
 
 export interface ErrorPlace {
   /** Who was asked; empty where nobody was. */
@@ -11,6 +11,8 @@ export interface ErrorPlace {
   readonly leader?: string | undefined;
   /** Nobody took the connection: the request was not sent. */
   readonly unreachable?: boolean;
+  /** Nobody answered in time: this end of the call made the error, and it says nothing of why. */
+  readonly silent?: boolean;
   readonly cause?: unknown;
 }
 
@@ -19,19 +21,21 @@ export class ClientError extends SynodError {
   readonly address: string;
   readonly leader: string | undefined;
   readonly unreachable: boolean;
+  readonly silent: boolean;
 
   constructor(code: Code, message: string, outcome: Outcome, place: ErrorPlace = {}) {
     super(code, message, outcome, place.cause);
     this.address = place.address ?? '';
     this.leader = place.leader;
     this.unreachable = place.unreachable ?? false;
+    this.silent = place.silent ?? false;
   }
 
   /** The same error with another outcome: that of all tries together. */
   withOutcome(outcome: Outcome): ClientError {
     if (this.outcome === outcome) return this;
-    const { address, leader, unreachable } = this;
-    return new ClientError(this.code, this.message, outcome, { address, leader, unreachable, cause: this });
+    const { address, leader, unreachable, silent } = this;
+    return new ClientError(this.code, this.message, outcome, { address, leader, unreachable, silent, cause: this });
   }
 }
 
@@ -50,6 +54,13 @@ export function errorReader(address: string): (status: ReceivedStatus) => Client
         cause: error,
       });
     }
+    // A member's own refusal carries its outcome; a deadline without one was noticed here.
+    if (error.code === 'DEADLINE_EXCEEDED' && status.get(OUTCOME_TRAILER) === undefined)
+      return new ClientError(error.code, `${address} did not answer in time`, 'unknown', {
+        address,
+        silent: true,
+        cause: error,
+      });
     return new ClientError(error.code, error.message, error.outcome, { address, leader, cause: error });
   };
 }

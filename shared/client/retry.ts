@@ -40,6 +40,8 @@ export async function withRetries<T>(options: RetryOptions, once: (attempt: Atte
   const end = clock.now() + options.timeoutMs;
   let outcome: Outcome = 'none';
   let unreachable = 0;
+  /** The newest error that says why. The last try is often cut short by the deadline, and says nothing. */
+  let reason: ClientError | undefined;
   for (let tries = 1; ; tries++) {
     throwIfAborted(signal, outcome);
     const connection = routes.pick(log);
@@ -50,6 +52,7 @@ export async function withRetries<T>(options: RetryOptions, once: (attempt: Atte
     } catch (error) {
       last = asClientError(error, connection.address);
     }
+    if (!last.silent) reason = last;
     if (last.outcome === 'unknown' && options.reads !== true) outcome = 'unknown';
     throwIfAborted(signal, outcome);
     if (!worthRetrying(last)) throw last.withOutcome(outcome);
@@ -59,7 +62,7 @@ export async function withRetries<T>(options: RetryOptions, once: (attempt: Atte
     routes.failed(log, last.address, last.leader);
     // Each member is asked once without a wait: the first failure most often means that only that one is gone.
     const waitMs = tries < routes.size || last.leader !== undefined ? 0 : backoff.next();
-    if (clock.now() + waitMs >= end) throw timeIsOver(options.timeoutMs, tries, last, outcome, nobody);
+    if (clock.now() + waitMs >= end) throw timeIsOver(options.timeoutMs, tries, reason ?? last, outcome, nobody);
     if (waitMs > 0) await sleep(clock, waitMs, signal);
   }
 }
@@ -95,7 +98,7 @@ function timeIsOver(
   outcome: Outcome,
   unreachable: boolean,
 ): ClientError {
-  const after = `not done within ${String(timeoutMs)} ms (timeoutMs) and ${String(tries)} ${tries === 1 ? 'try' : 'tries'}`;
+  const after = `not done within ${String(Math.round(timeoutMs))} ms (timeoutMs) and ${String(tries)} ${tries === 1 ? 'try' : 'tries'}`;
   return new ClientError(
     unreachable ? 'UNAVAILABLE' : 'DEADLINE_EXCEEDED',
     `${after}; last: ${last.message}`,
