@@ -761,3 +761,23 @@ test('a log that is handed over is asked for again while its old leader’s resi
   }
   expect(campaigns.map((b) => b.round)).toEqual([1, 10]);
 });
+
+test('two rounds of one start never share a ballot, on one log or on two (R2)', () => {
+  const p = new Proposer(owner(1), majority(3), [1], NO_OP);
+  const ballots: Ballot[] = [];
+  const step = (event: Parameters<Proposer['step']>[0], now: number): void => {
+    for (const e of [...p.step(event, { now, random: 0.5 }), ...p.step({ kind: 'turn' }, { now, random: 0.5 })])
+      if (e.kind === 'to-acceptor' && e.message.kind === 'prepare') ballots.push(e.message.ballot);
+  };
+  const propose = (token: number, log: string, protocol: 'basic' | 'multi', now: number): void => {
+    step({ kind: 'propose', token, log, entry: bytes('x'), protocol, retry: false, timeoutMs: 30 }, now);
+  };
+  propose(1, 'a', 'basic', 1_000);
+  // Nobody answers: the first round is given up at its deadline, and the next one knows nothing of it.
+  step({ kind: 'tick' }, 1_020);
+  step({ kind: 'tick' }, 1_040);
+  propose(2, 'a', 'basic', 1_050);
+  propose(3, 'a', 'multi', 1_050);
+  propose(4, 'b', 'basic', 1_050);
+  expect(ballots.map((b) => b.round)).toEqual([1, 2, 3, 4]);
+});
