@@ -55,11 +55,16 @@ export interface Cluster {
   ended(role: Role, id: number): Promise<void>;
   /** Starts a member that does not run; one that runs is killed first. */
   restart(role: Role, id: number): Promise<void>;
-  /** Resolves when every member, or each of those given, is ready. Throws UNAVAILABLE with what is not ready and why. */
+  /** Why a member refuses to run, undefined when it does not. */
+  refusal(role: Role, id: number): string | undefined;
+  /**
+   * Resolves when every member, or each of those given, is ready; without a list, those that refuse to run are left out while the
+   * rest suffices. Throws UNAVAILABLE with what is not ready and why, FAILED_PRECONDITION with a refusal.
+   */
   ready(members?: readonly Pick<Member, 'role' | 'id'>[]): Promise<void>;
   /** Stops proposers, then learners, then acceptors, and frees the folder. Never fails. */
   stop(): Promise<void>;
-  /** Resolves with a sentence when a member refused to run: its configuration or data is wrong, and no restart will help. */
+  /** Resolves with sentences when so many members refuse to run, for their configuration or data, that no quorum is left. */
   readonly refused: Promise<string>;
 }
 
@@ -78,17 +83,22 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
   const folder = claimFolder(options.data, shape);
   let reportRefusal: (why: string) => void = () => undefined;
   const refused = new Promise<string>((resolve) => (reportRefusal = resolve));
+  let isStarted = false;
+  const onRefused = (who: RoleProcess): void => {
+    if (!suffices(processes)) reportRefusal(refusals(processes).join('\n'));
+    else if (isStarted) say(goesOn(who, processes));
+  };
   const processes = members.map(
     (member) =>
       new RoleProcess({
         member,
-        arguments: [...roleArguments(member, members, folder.cluster), ...(options.roleArguments?.[member.role] ?? [])],
+        arguments: [...roleArguments(member, members, folder.cluster), ...ownArguments(member.role, shape, options)],
         env: options.env ?? {},
         restart: options.restart ?? true,
         command: options.roleCommand,
         logFolder: folder.logs,
         say,
-        onRefused: reportRefusal,
+        onRefused,
       }),
   );
   const of = (role: Role, id: number): RoleProcess => {
@@ -108,12 +118,13 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
     endpoints: (role) => endpointList(ofRole(role)),
     addresses: (role) => ofRole(role).map(({ grpc }) => grpc),
     pid: (role, id) => of(role, id).pid,
+    refusal: (role, id) => of(role, id).refusal,
     kill: (role, id, signal = 'SIGKILL') => of(role, id).signal(signal),
     ended: (role, id) => of(role, id).ended(),
     restart: (role, id) => of(role, id).restartNow(),
     ready: (chosen) => {
-      const asked = chosen === undefined ? processes : chosen.map(({ role, id }) => of(role, id));
-      return waitReady(asked, readyMsMax, refused, say, options.signal);
+      const asked = chosen?.map(({ role, id }) => of(role, id));
+      return waitReady(processes, asked, readyMsMax, say, options.signal);
     },
     stop() {
       stopping ??= stopAll(processes, stopMsMax).finally(folder.release);
@@ -127,7 +138,33 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
     await cluster.stop();
     throw error;
   }
+  isStarted = true;
+  // Told once it is known that the rest is enough: what is wrong with the settings of all is told as that.
+  for (const each of processes) if (each.refusal !== undefined) say(goesOn(each, processes));
   return cluster;
+}
+
+function refusals(processes: readonly RoleProcess[]): string[] {
+  return processes.flatMap(({ refusal }) => refusal ?? []);
+}
+
+/** Whether a quorum of acceptors, a proposer and a learner are left without those that refuse to run. */
+function suffices(processes: readonly RoleProcess[]): boolean {
+  return ROLES.every((role) => {
+    const all = processes.filter(({ member }) => member.role === role);
+    const left = all.filter(({ refusal }) => refusal === undefined).length;
+    return left >= (role === 'acceptor' ? Math.floor(all.length / 2) + 1 : 1);
+  });
+}
+
+/** One line for a person about a role that the rest can do without. */
+function goesOn({ member: { role }, refusal, logFile }: RoleProcess, processes: readonly RoleProcess[]): string {
+  const all = processes.filter(({ member }) => member.role === role);
+  const left = all.filter((each) => each.refusal === undefined).length;
+  return (
+    `${(refusal ?? '').replaceAll('\n', ' ')} (log ${logFile}). The other ${String(left)} of ${plural(all.length, role)} go on ` +
+    'without it; put right what it says, then stop and start again.'
+  );
 }
 
 function roleArguments(member: Member, members: readonly Member[], cluster: string): string[] {
@@ -140,6 +177,16 @@ function roleArguments(member: Member, members: readonly Member[], cluster: stri
   ];
 }
 
+/** Arguments that the caller gave, and one that follows from the shape. */
+function ownArguments(role: Role, shape: Shape, { roleArguments: given, env }: ClusterOptions): readonly string[] {
+  const own = given?.[role] ?? [];
+  const isSet =
+    own.some((argument) => argument.startsWith('--trim-holders')) ||
+    { ...process.env, ...env }['SYNOD_TRIM_HOLDERS'] !== undefined;
+  // With one learner there is one learner disk: acceptors that wait for a second would keep every vote until they are full.
+  return role === 'acceptor' && shape.learners === 1 && !isSet ? ['--trim-holders', '1', ...own] : own;
+}
+
 function endpointList(members: readonly Member[]): string {
   return members.map(({ id, grpc }) => `${String(id)}=${grpc}`).join(',');
 }
@@ -147,27 +194,29 @@ function endpointList(members: readonly Member[]): string {
 /** A role that ends this often during a start will not stay up. */
 const RESTARTS_MAX = 3;
 
-/** Asks every member until all are ready. What a proposer calls ready includes a quorum and a learner that it can reach. */
+/** Asks members, those that were chosen or all that do not refuse, until they are ready. What a proposer calls ready includes a quorum and a learner that it can reach. */
 async function waitReady(
-  processes: readonly RoleProcess[],
+  all: readonly RoleProcess[],
+  chosen: readonly RoleProcess[] | undefined,
   msMax: number,
-  refused: Promise<string>,
   say: (line: string) => void,
   signal: AbortSignal | undefined,
 ): Promise<void> {
   const began = performance.now();
-  let refusal: string | undefined;
-  void refused.then((why) => (refusal = why));
   for (let told = 0; ;) {
+    const processes = chosen ?? all.filter(({ refusal }) => refusal === undefined);
     const answers = await Promise.all(
       processes.map(async (each) => ({ name: each.name, log: each.logFile, why: await each.whyNotReady() })),
     );
     const missing = answers.flatMap(({ name, log, why }) =>
       why === undefined ? [] : [`${name}: ${why} (log ${log})`],
     );
-    if (missing.length === 0) return;
+    if (missing.length === 0 && (chosen !== undefined || suffices(all))) return;
     if (signal?.aborted === true) throw new SynodError('CANCELLED', 'The start was given up.');
-    if (refusal !== undefined) throw new SynodError('FAILED_PRECONDITION', refusal);
+    const refused = refusals(chosen ?? all);
+    if (chosen === undefined ? !suffices(all) : refused.length > 0)
+      throw new SynodError('FAILED_PRECONDITION', refused.join('\n'));
+    missing.push(...refused);
     const hopeless = processes.find(({ restarts }) => restarts >= RESTARTS_MAX);
     if (hopeless !== undefined)
       throw new SynodError(
@@ -324,7 +373,9 @@ function readyLines(cluster: Cluster, data: string): string[] {
     member.grpc,
     `http://${member.http}`,
     member.data ?? '–',
-    String(cluster.pid(member.role, member.id) ?? '–'),
+    cluster.refusal(member.role, member.id) === undefined
+      ? String(cluster.pid(member.role, member.id) ?? '–')
+      : 'refused',
   ]);
   const base = cluster.portBase === 7000 ? '' : ` --port-base ${String(cluster.portBase)}`;
   const commands = [

@@ -20,8 +20,8 @@ export interface RoleProcessOptions {
   readonly command: RoleCommand | undefined;
   readonly logFolder: string;
   readonly say: (line: string) => void;
-  /** The role ended with the code for wrong configuration or data; it is not started again. */
-  readonly onRefused: (why: string) => void;
+  /** The role ended with the code for wrong configuration or data; it is not started again. its `refusal` says why. */
+  readonly onRefused: (who: RoleProcess) => void;
 }
 
 /** The first restart comes after this, each next after twice as long; a role that ran for a while begins anew. */
@@ -47,6 +47,7 @@ export class RoleProcess {
   #timer: NodeJS.Timeout | undefined;
   #lastEnd = 'it does not run';
   #signalled = false;
+  #refusal: string | undefined;
 
   constructor(options: RoleProcessOptions) {
     this.#options = options;
@@ -70,7 +71,13 @@ export class RoleProcess {
     return this.#lastEnd;
   }
 
+  /** Why it refuses to run, a sentence; undefined when it does not refuse. */
+  get refusal(): string | undefined {
+    return this.#refusal;
+  }
+
   start(): void {
+    this.#refusal = undefined;
     const { command, arguments: first } = (this.#options.command ?? BUILT)(this.member.role);
     const log = openSync(this.logFile, 'a', 0o600);
     const logBegin = statSync(this.logFile).size;
@@ -169,8 +176,8 @@ export class RoleProcess {
     const said = lastWords(this.logFile, logBegin);
     this.#lastEnd = `it ${how}${said === '' ? '' : `: ${said.slice(0, 500)}`}`;
     if (code === EXIT.refused) {
-      this.#restart = false;
-      this.#options.onRefused(`${this.name} refused to run: ${said === '' ? `see ${this.logFile}` : said}`);
+      this.#refusal = `${this.name} refused to run: ${said === '' ? `see ${this.logFile}` : said}`;
+      this.#options.onRefused(this);
       return;
     }
     if (!this.#restart) return;

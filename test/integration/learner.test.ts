@@ -279,6 +279,8 @@ describe('for operators', () => {
     expect(cluster.acceptors.every((a) => a.forgotten.includes(disk))).toBe(true);
     const own = { ...request, learnerDisk: Buffer.alloc(0), learner: 1 };
     await expect(client.unary(service.forgetLearner, own, call)).rejects.toMatchObject({ code: 'FAILED_PRECONDITION' });
+    const unheard = client.unary(service.forgetLearner, { ...own, learner: 7 }, call);
+    await expect(unheard).rejects.toThrow(/which disk learner 7 has is not known.*give the disk's id.*32 hex digits/);
   });
 
   test.each([

@@ -75,10 +75,39 @@ describe('a start', () => {
     for (const pid of pids) expect(() => process.kill(Number(pid), 0)).toThrow('ESRCH');
   });
 
-  test('ends with the last words of a role that refuses to run', async () => {
-    await expect(start({ env: { FAKE_REFUSE: 'acceptor-3' } })).rejects.toThrow(
-      'acceptor 3 refused to run: the disk is older than it once was',
-    );
+  test.each([
+    ['acceptor-3', '2 of 3 acceptors'],
+    ['learner-1', '1 of 2 learners'],
+  ])('goes on without %s, which refuses to run, where the rest is enough, and says so', async (member, left) => {
+    const lines: string[] = [];
+    const cluster = await start({ env: { FAKE_REFUSE: member }, say: (line) => lines.push(line) });
+    const name = member.replace('-', ' ');
+    const why = `${name} refused to run: the disk is older than it once was`;
+    expect(lines).toHaveLength(1);
+    expect(lines[0]).toMatch(new RegExp(`^${why} \\(log .*\\)\\. The other ${left} go on without it; put right`));
+    const refused = cluster.members.filter(({ role, id }) => cluster.refusal(role, id) !== undefined);
+    expect(refused.map(({ role, id }) => `${role} ${String(id)}`)).toEqual([name]);
+    await expect(cluster.ready(refused)).rejects.toThrow(why);
+  });
+
+  test.each([
+    ['two acceptors of three refuse', {}, ['acceptor-2', 'acceptor-3']],
+    ['two acceptors of four refuse', { acceptors: 4 }, ['acceptor-1', 'acceptor-4']],
+    ['the only learner refuses', { learners: 1 }, ['learner-1']],
+    ['every proposer refuses', {}, ['proposer-1', 'proposer-2']],
+  ])('ends with the last words of those that refuse where %s', async (_, shape, members) => {
+    const starting = start({ ...shape, env: { FAKE_REFUSE: members.join(' ') } });
+    const why = members.map((name) => `${name.replace('-', ' ')} refused to run: the disk is older than it once was`);
+    await expect(starting).rejects.toThrow(why.join('\n'));
+  });
+
+  test('with one learner has acceptors wait for one learner disk, unless they are told otherwise', async () => {
+    const flags = (): boolean[] =>
+      journal().flatMap((line) => (line.startsWith('acceptor-1 started') ? [line.includes('--trim-holders 1')] : []));
+    await (await start({ learners: 1 })).stop();
+    await (await start({ learners: 1, env: { SYNOD_TRIM_HOLDERS: '2' } })).stop();
+    await (await start()).stop();
+    expect(flags()).toEqual([true, false, false]);
   });
 
   test('is given up when a role cannot stay up, with what it said', async () => {

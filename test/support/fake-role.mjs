@@ -10,7 +10,7 @@ const role = process.argv[2];
 const name = `${role}-${flag('--id')}`;
 const note = (what) => appendFileSync(process.env.FAKE_JOURNAL, `${name} ${what}\n`);
 
-if (process.env.FAKE_REFUSE === name) {
+if (process.env.FAKE_REFUSE?.split(' ').includes(name)) {
   process.stdout.write(`${JSON.stringify({ level: 'fatal', msg: 'the disk is older than it once was' })}\n`);
   process.exit(78);
 }
