@@ -123,7 +123,10 @@ export interface Promised {
     | undefined;
   /** The slot it reports from: the one that was asked, or the floor or watermark where that is greater. */
   from: number;
-  /** Left out: nothing is voted from the last vote on, up to the end that was asked. Otherwise ask again from here. */
+  /**
+   * The end of what is reported. Left out: nothing is voted from there on, also beyond the end that was asked. Where it is below
+   * that end, the votes did not fit in one answer: ask again from here.
+   */
   until?:
     | number
     | undefined;

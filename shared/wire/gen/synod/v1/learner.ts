@@ -146,8 +146,12 @@ export interface CatchUpHeader {
   /** The batches that follow cover [from, to). */
   from: number;
   to: number;
-  /** The session table at `to` follows. False: apply the batches as if they had been voted for. */
+  /**
+   * Far behind: the batches show together, and only after the state that they make has the digest of CatchUpEnd. False: each is
+   * applied as it comes, as if it had been voted for.
+   */
   snapshot: boolean;
+  /** 0: no session table is sent. It is made again from the batches, and is part of the digest. */
   sessionsBytes: number;
 }
 
@@ -160,9 +164,9 @@ export interface CatchUpBatch {
 }
 
 export interface CatchUpEnd {
-  /** SHA-256 over the `values` of all batches and then the session bytes, in their order. */
+  /** SHA-256 over the `values` of all batches, in their order. */
   sum: Uint8Array;
-  /** The digest of the state at `to`, 32 bytes. */
+  /** The digest of the state at `to`, 32 bytes; may be empty where CatchUpHeader.snapshot is false. */
   digest: Uint8Array;
 }
 
