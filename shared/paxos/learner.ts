@@ -4,7 +4,7 @@
  * and where votes alone cannot tell, by having a proposer finish the slots.
  */
 import { assert, assertNever } from '../base/assert.ts';
-import { Batch } from '../base/batch.ts';
+import type { Batch } from '../base/batch.ts';
 import { RangeMap } from '../base/range-map.ts';
 import { formatBallot, sameBallot, type Ballot } from './ballot.ts';
 import type { Fetch, Fetched, Head, ToLearner, Votes } from './messages.ts';

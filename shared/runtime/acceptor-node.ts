@@ -5,7 +5,7 @@
  * whatever it depends on, duplicates, catch-up reads and promises included, was appended before it.
  */
 import type { Batch } from '../base/batch.ts';
-import { SynodError } from '../base/errors.ts';
+import { SynodError, messageOf } from '../base/errors.ts';
 import { Fifo } from '../base/fifo.ts';
 import { RangeMap } from '../base/range-map.ts';
 import type { Acceptor, AcceptorEffect, AcceptorEvent } from '../paxos/acceptor.ts';
@@ -36,7 +36,6 @@ interface Held {
 const COMPACT_MS = 1_000;
 
 export class AcceptorNode {
-  readonly #machine: Acceptor;
   readonly #journal: Journal;
   readonly #ports: AcceptorPorts;
   readonly #inbox: Inbox<AcceptorEvent, AcceptorEffect>;
@@ -45,7 +44,6 @@ export class AcceptorNode {
   #compactAt = -Infinity;
 
   constructor(machine: Acceptor, journal: Journal, ports: AcceptorPorts) {
-    this.#machine = machine;
     this.#journal = journal;
     this.#ports = ports;
     this.#inbox = new Inbox(
@@ -179,7 +177,7 @@ export async function replay(
   if (failure !== undefined)
     throw new SynodError(
       'DATA_LOSS',
-      `the journal holds a record that cannot be read: ${String(failure)}`,
+      `the journal holds a record that cannot be read: ${messageOf(failure)}`,
       'none',
       failure,
     );

@@ -167,7 +167,7 @@ export class SimClient {
   }
 
   #onAnswer(operation: Operation, tries: number, answer: Answer): void {
-    const { oracle, prng, schedule } = this.#world;
+    const { prng, schedule } = this.#world;
     if (answer.kind === 'chosen') {
       this.#check(operation, answer.slot, answer.entry);
       if (operation.isDone) return;
@@ -178,7 +178,6 @@ export class SimClient {
     }
     if (operation.isDone || operation.tries !== tries) return;
     if (answer.outcome === 'unknown') operation.maySucceed = true;
-    void oracle;
     schedule.after(prng.next() * 300, () => {
       if (!operation.isDone && operation.tries === tries) this.#attempt(operation);
     });

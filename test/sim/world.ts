@@ -2,6 +2,7 @@
  * One seed: a whole cluster of shipped machines in virtual time, a workload, and faults drawn from the seed. First faults run
  * and safety is watched; then faults stop and everything must finish within a bound.
  */
+import { messageOf } from '../../shared/base/errors.ts';
 import { Prng } from '../../shared/base/prng.ts';
 import { encodeEntry } from '../../shared/machine/entry.ts';
 import { bySize, type QuorumSystem } from '../../shared/paxos/quorum.ts';
@@ -101,7 +102,7 @@ class Run implements World {
         ? undefined
         : this.#error instanceof Error
           ? `${this.#error.name}: ${this.#error.message}`
-          : String(this.#error);
+          : messageOf(this.#error);
     return {
       seed: this.#seed,
       violation,
@@ -122,7 +123,7 @@ class Run implements World {
     while (this.#error === undefined) {
       if (!this.schedule.step()) break;
       // Old votes are read through a promise that is settled already: let what waits for it run before time goes on.
-      for (let i = 0; i < 8; i++) await null;
+      for (let i = 0; i < 8; i++) await Promise.resolve();
       while (this.#settling.length > 0) await Promise.all(this.#settling.splice(0));
       if (this.#faulty || this.schedule.now < checkAt) continue;
       checkAt = this.schedule.now + 50;

@@ -11,12 +11,6 @@ function ballot(round: number, proposer: number): Ballot {
 function value(text: string): Batch {
   return Batch.of([new TextEncoder().encode(text)]);
 }
-function textOf(batch: Batch): string {
-  return batch
-    .values()
-    .map((v) => new TextDecoder().decode(v))
-    .join(',');
-}
 
 /** An acceptor with a journal in memory; a load is answered only when a test says so, from the journal as it was asked. */
 class Bench {
@@ -178,5 +172,3 @@ describe('votes that are written again at the end of the journal', () => {
     expect(slots).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
   });
 });
-
-void textOf;
