@@ -70,11 +70,8 @@ export interface Cluster {
 
 /** Starts a cluster and waits until a proposal would succeed. Throws a SynodError with one clear sentence; nothing runs then. */
 export async function startCluster(options: ClusterOptions): Promise<Cluster> {
-  const shape: Shape = {
-    acceptors: options.acceptors ?? 3,
-    proposers: options.proposers ?? 2,
-    learners: options.learners ?? 2,
-  };
+  const { acceptors = 3, proposers = 2, learners = 2 } = options;
+  const shape: Shape = { acceptors, proposers, learners };
   const say = options.say ?? ((): void => undefined);
   const portBase = options.portBase === 'free' ? await choosePortBase(shape) : (options.portBase ?? 7000);
   const members = layout(shape, portBase, options.data);
@@ -106,8 +103,7 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
     if (found === undefined) throw new SynodError('NOT_FOUND', `there is no ${role} ${String(id)} in this cluster`);
     return found;
   };
-  const stopMsMax = options.stopMsMax ?? 10_000;
-  const readyMsMax = options.readyMsMax ?? 60_000;
+  const { stopMsMax = 10_000, readyMsMax = 60_000 } = options;
   const ofRole = (role: Role): Member[] => members.filter((member) => member.role === role);
   let stopping: Promise<void> | undefined;
   const cluster: Cluster = {

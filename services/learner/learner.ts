@@ -23,7 +23,6 @@ import { lockFolder } from '../../shared/platform/journal-lock.ts';
 import type { FolderLock } from '../../shared/platform/journal-lock.ts';
 import { EventLoop } from '../../shared/platform/telemetry/event-loop.ts';
 import { Metrics } from '../../shared/platform/telemetry/metrics.ts';
-import { VERSION } from '../../shared/platform/version.ts';
 import type { Header } from '../../shared/wire/codec/header.ts';
 import { errorOf, statusOf } from '../../shared/wire/status.ts';
 import { Acceptors } from './acceptors.ts';
@@ -135,7 +134,6 @@ class LearnerProcess implements RunningLearner {
   constructor(config: LearnerConfig, quorum: QuorumSystem, store: LearnerStore, lock: FolderLock, ports: LearnerPorts) {
     const { id, cluster, acceptors } = config;
     const clock = realClock;
-    const { log } = ports;
     this.store = store;
     this.#config = config;
     this.#quorum = quorum;
@@ -169,7 +167,7 @@ class LearnerProcess implements RunningLearner {
     this.#finishing = new Finishing(
       this.#connectAll(config.proposers).map(({ connection }) => connection),
       header,
-      log,
+      ports.log,
     );
     this.#subscriptions = new Subscriptions(store, this.#waiting, config['subscribers.max']);
     this.#status = this.#makeStatus();
@@ -462,7 +460,6 @@ class LearnerProcess implements RunningLearner {
 
   #makeStatus(): StatusPages {
     return new StatusPages({
-      version: VERSION,
       header: this.#header,
       store: this.store,
       machine: this.#machine,
@@ -482,11 +479,8 @@ class LearnerProcess implements RunningLearner {
   }
 
   #makeCounts(): LearnerMetrics {
-    const sum = (of: 'visible' | 'held'): number => {
-      let total = 0;
-      for (const progress of this.store.logs()) total += progress[of];
-      return total;
-    };
+    const sum = (of: 'visible' | 'held'): number =>
+      [...this.store.logs()].reduce((total, progress) => total + progress[of], 0);
     return new LearnerMetrics(this.#metrics, [...this.#config.acceptors.keys()], {
       lagSlots: () => this.#lag(),
       appliedSlots: () => sum('visible'),

@@ -1,4 +1,5 @@
 /** What a learner says of itself: its logs, links and queues. */
+import { VERSION } from '../../shared/platform/version.ts';
 import type { LearnerStore } from '../../shared/ports/learner-store.ts';
 import type { Clock } from '../../shared/ports/clock.ts';
 import type { Learner } from '../../shared/paxos/learner.ts';
@@ -25,7 +26,6 @@ import type { Trust } from './trust.ts';
 import type { Waiting } from './waiting.ts';
 
 export interface StatusOptions {
-  readonly version: string;
   readonly header: Header;
   readonly store: LearnerStore;
   readonly machine: Learner;
@@ -58,10 +58,10 @@ export class StatusPages {
   }
 
   status(): LearnerServiceStatusResponse {
-    const { version, header, store, trust, subscriptions, clock, address, notReady, storeBytes } = this.#options;
+    const { header, store, trust, subscriptions, clock, address, notReady, storeBytes } = this.#options;
     return {
       process: {
-        version,
+        version: VERSION,
         uptimeMs: Math.round(clock.now() - this.#startedAt),
         address: address(),
         notReady: notReady(),
