@@ -239,7 +239,7 @@ export class Core {
         this.#send(message, position);
       },
       flush: () => {
-        if (this.#life !== 'dead') this.followers.flush();
+        if (this.#life !== 'dead') this.followers.flushSoon();
       },
       note: (note) => {
         this.#note(note);
