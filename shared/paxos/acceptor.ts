@@ -5,7 +5,7 @@
  * Older ones are in the journal: what needs them asks for a `load`, and is stepped again when the votes are `loaded`.
  */
 import { assert, assertNever } from '../base/assert.ts';
-import { Batch } from '../base/batch.ts';
+import type { Batch } from '../base/batch.ts';
 import { LIMITS } from '../base/limits.ts';
 import { RangeMap } from '../base/range-map.ts';
 import { BALLOT_ZERO, compareBallots, maxBallot, ownedBy, sameBallot, type Ballot, type Owner } from './ballot.ts';
@@ -438,17 +438,22 @@ export class Acceptor implements Machine<AcceptorEvent, AcceptorEffect> {
   ): { ranges: readonly { from: number; to: number; value: Vote }[]; end: number } | undefined {
     const old = Math.min(to, log.kept);
     if (from >= old) return { ranges: from < to ? log.votes.within(from, to) : [], end: to };
-    if (loaded === undefined || from < loaded.from || from >= loaded.to)
-      return this.#load(event, log, from, old, undefined);
+    if (loaded === undefined || from < loaded.from || from >= loaded.to) {
+      this.#load(event, log, from, old, undefined);
+      return undefined;
+    }
     // What was loaded ends where it was asked to end, however far the watermark and the floor have moved since: slots above it
     // are neither here nor in memory, so the answer is cut there and says so.
     const end = Math.min(loaded.to, old);
-    if (end < old && whole) return this.#load(event, log, loaded.to, old, loaded);
+    if (end < old && whole) {
+      this.#load(event, log, loaded.to, old, loaded);
+      return undefined;
+    }
     const ranges = loaded.votes.within(from, end);
     return end < old ? { ranges, end } : { ranges: [...ranges, ...log.votes.within(old, to)], end: to };
   }
 
-  #load(event: AcceptorEvent, log: LogRecord, from: number, to: number, before: Loaded | undefined): undefined {
+  #load(event: AcceptorEvent, log: LogRecord, from: number, to: number, before: Loaded | undefined): void {
     const end = this.#loadEnd(log, from, to);
     const id = this.#loadId++;
     this.#loads.set(id, { log: log.name, from, to: end, version: log.oldVotesVersion, event, before });
