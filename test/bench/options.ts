@@ -78,7 +78,7 @@ export function readOptions(argv: readonly string[]): BenchOptions | 'help' {
     via,
     quick,
     seconds: number('seconds', values.seconds, quick ? 1 : 5, 0.1),
-    warmUpSeconds: quick ? 1 : 2,
+    warmUpSeconds: quick ? 1 : 5,
     only: values.only === undefined ? undefined : new RegExp(values.only, 'i'),
     json: values.json ?? false,
     out: values.out,

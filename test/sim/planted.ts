@@ -49,10 +49,10 @@ export const PLANTED_FAULTS: readonly PlantedFault[] = [
     replace: 'return a.round - b.round;',
   },
   {
-    name: 'a ballot without its incarnation',
-    file: 'shared/paxos/ballot.ts',
-    find: 'if (a.incarnation !== b.incarnation) return a.incarnation < b.incarnation ? -1 : 1;',
-    replace: '',
+    name: 'a ballot without its incarnation: every start of a proposer draws the same',
+    file: 'test/sim/nodes.ts',
+    find: 'incarnation: hex(world.prng, 16)',
+    replace: "incarnation: hex(world.prng, 16).replace(/./g, '0')",
   },
   {
     name: 'a phase-2 quorum one too small',
