@@ -1,5 +1,7 @@
 export default {
   testEnvironment: 'node',
+  // Both cores of the smallest machine: many tests wait for disks and processes of their own.
+  maxWorkers: 2,
   roots: ['<rootDir>/test'],
   testMatch: ['**/*.test.ts'],
   extensionsToTreatAsEsm: ['.ts'],
