@@ -7,8 +7,9 @@ import { EXIT } from '../../shared/platform/lifecycle.ts';
 import { SynodError, messageOf } from '../../shared/base/errors.ts';
 import { nearest } from '../../shared/platform/config/nearest.ts';
 import { claimFolder } from './folder.ts';
-import { ROLES, choosePortBase, checkPorts, layout } from './layout.ts';
-import type { Member, Role, Shape } from './layout.ts';
+import type { ClaimedFolder } from './folder.ts';
+import { CLAIMED_MEMBERS_MAX, ROLES, checkPorts, claimPortBase, layout } from './layout.ts';
+import type { Member, PortClaim, Role, Shape } from './layout.ts';
 import { RoleProcess } from './role-process.ts';
 import type { RoleCommand } from './role-process.ts';
 
@@ -73,11 +74,18 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
   const { acceptors = 3, proposers = 2, learners = 2 } = options;
   const shape: Shape = { acceptors, proposers, learners };
   const say = options.say ?? ((): void => undefined);
-  const portBase = options.portBase === 'free' ? await choosePortBase(shape) : (options.portBase ?? 7000);
+  const claim = await portsOf(options.portBase ?? 7000, shape);
+  const portBase = claim.base;
   const members = layout(shape, portBase, options.data);
   // Everything that can be wrong is looked at before the first byte is written and the first process started.
-  await checkPorts(members);
-  const folder = claimFolder(options.data, shape);
+  let folder: ClaimedFolder;
+  try {
+    await checkPorts(members);
+    folder = claimFolder(options.data, shape);
+  } catch (error) {
+    await claim.release();
+    throw error;
+  }
   let reportRefusal: (why: string) => void = () => undefined;
   const refused = new Promise<string>((resolve) => (reportRefusal = resolve));
   let isStarted = false;
@@ -123,7 +131,7 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
       return waitReady(processes, asked, readyMsMax, say, options.signal);
     },
     stop() {
-      stopping ??= stopAll(processes, stopMsMax).finally(folder.release);
+      stopping ??= stopAll(processes, stopMsMax).finally(folder.release).finally(claim.release);
       return stopping;
     },
   };
@@ -138,6 +146,18 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
   // Told once it is known that the rest is enough: what is wrong with the settings of all is told as that.
   for (const each of processes) if (each.refusal !== undefined) say(goesOn(each, processes));
   return cluster;
+}
+
+/** The ports of a cluster: those that were asked for, or a base that is claimed while the cluster runs. */
+async function portsOf(portBase: number | 'free', shape: Shape): Promise<PortClaim> {
+  if (portBase !== 'free') return { base: portBase, ports: [], release: () => Promise.resolve() };
+  const most = Math.max(...ROLES.map((role) => shape[`${role}s`]));
+  if (most > CLAIMED_MEMBERS_MAX)
+    throw new SynodError(
+      'INVALID_ARGUMENT',
+      `a cluster on free ports has at most ${String(CLAIMED_MEMBERS_MAX)} members of a role, not ${String(most)}; give a port base`,
+    );
+  return claimPortBase();
 }
 
 function refusals(processes: readonly RoleProcess[]): string[] {

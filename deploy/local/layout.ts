@@ -1,5 +1,6 @@
 /** Which processes make up a local cluster, and where each of them listens and keeps its data. */
 import { createServer } from 'node:net';
+import type { Server } from 'node:net';
 import { join } from 'node:path';
 import { SynodError } from '../../shared/base/errors.ts';
 
@@ -47,7 +48,7 @@ export function layout(shape: Shape, portBase: number, data: string): Member[] {
 export async function checkPorts(members: readonly Member[]): Promise<void> {
   for (const member of members)
     for (const address of [member.grpc, member.http])
-      if (!(await isFree(address)))
+      if (!(await isFree(portOf(address))))
         throw new SynodError(
           'UNAVAILABLE',
           `The port of ${address}, for ${member.role} ${String(member.id)}, is in use; is another cluster running? ` +
@@ -55,31 +56,73 @@ export async function checkPorts(members: readonly Member[]): Promise<void> {
         );
 }
 
-/**
- * A port base whose ports are all free. It is looked for below the range from which outgoing connections take their ports, so
- * that a member which is down for a moment finds its port free when it comes back.
- */
-export async function choosePortBase(shape: Shape): Promise<number> {
-  for (let tries = 0; tries < 50; tries++) {
-    const base = 10_000 + 20 * Math.floor(Math.random() * 1_000);
-    const addresses = layout(shape, base, '').flatMap(({ grpc, http }) => [grpc, http]);
-    const free = await Promise.all(addresses.map(isFree));
-    if (!free.includes(false)) return base;
-  }
-  throw new SynodError('UNAVAILABLE', 'no free ports were found from 10101 to 31399');
+/** A port base that no other claim on this machine meets, until it is let go. */
+export interface PortClaim {
+  readonly base: number;
+  /** The ports of all members that such a cluster can have. */
+  readonly ports: number[];
+  readonly release: () => Promise<void>;
 }
 
-function isFree(address: string): Promise<boolean> {
-  const port = Number(address.slice(address.lastIndexOf(':') + 1));
+/** The most members of a role that a claimed base has ports for. */
+export const CLAIMED_MEMBERS_MAX = 20;
+
+/**
+ * Every base that can be claimed, from 10000 on. Their members' ports are apart, and lie below the range from which outgoing
+ * connections take theirs, so that a member which is down for a moment finds its port free when it comes back.
+ */
+const BASES = Array.from({ length: 11 * 2 * 5 }, (_, i) => {
+  const [thousands, half, step] = [Math.floor(i / 10), Math.floor(i / 5) % 2, i % 5];
+  return 10_000 + 2_000 * thousands + 500 * half + CLAIMED_MEMBERS_MAX * step;
+});
+
+/**
+ * Claims a port base for a cluster of at most 20 members a role. The claim is a socket that listens on the base itself, where no
+ * member listens: it holds among all processes, also while a member is down, and ends with the process that made it.
+ * Throws UNAVAILABLE when all are taken.
+ */
+export async function claimPortBase(): Promise<PortClaim> {
+  const shape = { acceptors: CLAIMED_MEMBERS_MAX, proposers: CLAIMED_MEMBERS_MAX, learners: CLAIMED_MEMBERS_MAX };
+  const first = Math.floor(Math.random() * BASES.length);
+  for (const base of [...BASES.slice(first), ...BASES.slice(0, first)]) {
+    const guard = await listen(base);
+    if (guard === undefined) continue;
+    const release = (): Promise<void> => closed(guard);
+    const ports = layout(shape, base, '').flatMap(({ grpc, http }) => [portOf(grpc), portOf(http)]);
+    if ((await Promise.all(ports.map(isFree))).every(Boolean)) return { base, ports, release };
+    await release();
+  }
+  throw new SynodError('UNAVAILABLE', 'no free ports were found from 10000 to 31900');
+}
+
+function portOf(address: string): number {
+  return Number(address.slice(address.lastIndexOf(':') + 1));
+}
+
+/** Whether nobody listens on a port of loopback now. */
+export async function isFree(port: number): Promise<boolean> {
+  const probe = await listen(port);
+  if (probe !== undefined) await closed(probe);
+  return probe !== undefined;
+}
+
+/** A socket that listens on a port and does not keep the process alive; undefined where the port is taken. */
+function listen(port: number): Promise<Server | undefined> {
+  const server = createServer((socket) => socket.destroy()).unref();
   return new Promise((resolve) => {
-    const probe = createServer();
-    probe.once('error', () => {
-      resolve(false);
+    server.once('error', () => {
+      resolve(undefined);
     });
-    probe.listen({ host: HOST, port, exclusive: true }, () => {
-      probe.close(() => {
-        resolve(true);
-      });
+    server.listen({ host: HOST, port, exclusive: true }, () => {
+      resolve(server);
+    });
+  });
+}
+
+function closed(server: Server): Promise<void> {
+  return new Promise((resolve) => {
+    server.close(() => {
+      resolve();
     });
   });
 }

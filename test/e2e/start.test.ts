@@ -8,7 +8,8 @@ import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
-import { choosePortBase } from '../../deploy/local/layout.ts';
+import { claimPortBase } from '../../deploy/local/layout.ts';
+import type { PortClaim } from '../../deploy/local/layout.ts';
 import { ROOT, built, eventually, isAlive, runToEnd, scratch, synodctl } from './cluster.ts';
 import type { Ended } from './cluster.ts';
 
@@ -18,11 +19,13 @@ const SCRIPT = 'deploy/local/start.mjs';
 const { path: folder, remove } = scratch();
 const data = join(folder, 'data');
 const started: Started[] = [];
+let claim: PortClaim | undefined;
 let portBase = 0;
 
 beforeAll(async () => {
   await built();
-  portBase = await choosePortBase({ acceptors: 3, proposers: 2, learners: 2 });
+  claim = await claimPortBase();
+  portBase = claim.base;
 });
 afterAll(async () => {
   for (const { child, ended } of started) {
@@ -30,6 +33,7 @@ afterAll(async () => {
     await ended;
   }
   remove();
+  await claim?.release();
 });
 
 interface Started {
@@ -89,13 +93,9 @@ describe('npm start', () => {
     expect(proposed.out).toMatch(/slot \d+ .*ballot \S+ .*hello/);
     expect((await logged()).map(({ value }) => value)).toEqual(['hello']);
 
-    const second = await runToEnd([
-      SCRIPT,
-      '--data',
-      data,
-      '--port-base',
-      String(portBase === 20_000 ? 21_000 : 20_000),
-    ]);
+    const other = await claimPortBase();
+    const second = await runToEnd([SCRIPT, '--data', data, '--port-base', String(other.base)]);
+    await other.release();
     expect(second.code).toBe(1);
     expect(second.err).toMatch(
       /is in use by the cluster of process \d+; stop that one or choose another with --data\.\n$/,

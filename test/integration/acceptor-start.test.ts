@@ -14,6 +14,7 @@ import { loadConfig } from '../../shared/platform/config/load.ts';
 import { configurationId } from '../../shared/platform/configuration.ts';
 import { AcceptorServiceService as Service } from '../../shared/wire/gen/synod/v1/acceptor_service.ts';
 import { MemoryDisk } from '../support/memory-disk.ts';
+import { freePorts } from '../support/ports.ts';
 import { until } from '../support/until.ts';
 import type { Started } from './acceptor-support.ts';
 import {
@@ -25,7 +26,6 @@ import {
   cleanups,
   configOf,
   follow,
-  freePorts,
   openSession,
   prepare,
   proposer,

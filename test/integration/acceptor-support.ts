@@ -1,6 +1,4 @@
 /** Acceptors in one process, over real gRPC on loopback, with disks in memory or real folders. */
-import { createServer } from 'node:net';
-import type { AddressInfo } from 'node:net';
 import { acceptorSettings } from '../../services/acceptor/config.ts';
 import type { AcceptorConfig } from '../../services/acceptor/config.ts';
 import { startAcceptor } from '../../services/acceptor/acceptor.ts';
@@ -84,20 +82,6 @@ export async function start(config: AcceptorConfig = configOf(), disk: Disk = ne
   cleanups.push(() => acceptor.stop(0));
   if (config.acceptors.size === 1) await until(() => acceptor.core.membership.silentBecause === undefined);
   return { acceptor, disk, refusals, deaths, logged };
-}
-
-/** Ports that are free now. */
-export async function freePorts(count: number): Promise<number[]> {
-  const servers = await Promise.all(
-    Array.from({ length: count }, async () => {
-      const server = createServer();
-      await new Promise<void>((done) => server.listen(0, '127.0.0.1', done));
-      return server;
-    }),
-  );
-  const ports = servers.map((server) => (server.address() as AddressInfo).port);
-  await Promise.all(servers.map((server) => new Promise((done) => server.close(done))));
-  return ports;
 }
 
 export function to(acceptor: { readonly address: string }, tuning: ChannelTuning = {}): Connection {

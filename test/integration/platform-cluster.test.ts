@@ -11,7 +11,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { readOptions, startCluster } from '../../deploy/local/cluster.ts';
 import type { Cluster, ClusterOptions } from '../../deploy/local/cluster.ts';
-import { choosePortBase } from '../../deploy/local/layout.ts';
+import { claimPortBase } from '../../deploy/local/layout.ts';
 import { until } from '../support/until.ts';
 
 const FAKE = fileURLToPath(new URL('../support/fake-role.mjs', import.meta.url));
@@ -162,7 +162,7 @@ describe('what a start refuses, writing nothing', () => {
     ['gRPC', 201],
     ['HTTP', 1301],
   ])('a %s port in use', async (_, offset) => {
-    const portBase = await choosePortBase({ acceptors: 3, proposers: 2, learners: 2 });
+    const { base: portBase, release } = await claimPortBase();
     const other = createServer();
     await new Promise<void>((resolve) => other.listen(portBase + offset, '127.0.0.1', resolve));
     await expect(start({ portBase })).rejects.toThrow(
@@ -171,6 +171,7 @@ describe('what a start refuses, writing nothing', () => {
     expect(existsSync(data())).toBe(false);
     await new Promise((resolve) => other.close(resolve));
     await start({ portBase });
+    await release();
   });
 });
 

@@ -1,6 +1,5 @@
 /** Learners and fake acceptors for tests: real gRPC in one process, free ports, folders that are removed at the end. */
 import { mkdtempSync, rmSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { encodeEntry } from '../../shared/machine/entry.ts';
@@ -12,6 +11,7 @@ import type { LearnerConfig } from '../../services/learner/config.ts';
 import { startLearner } from '../../services/learner/learner.ts';
 import type { RunningLearner } from '../../services/learner/learner.ts';
 import { FakeAcceptor } from './fake-acceptor.ts';
+import { freePorts } from './ports.ts';
 import { silentLog } from './silent-log.ts';
 
 export const CLIENT = 'c1'.repeat(16);
@@ -106,31 +106,4 @@ export class TestCluster {
       ...changes,
     };
   }
-}
-
-/**
- * Ports that nobody listens on, from below the range that the system gives to outgoing connections: a port that a test lets go
- * for a moment is not taken by one of those meanwhile.
- */
-export async function freePorts(count: number): Promise<number[]> {
-  const ports = new Set<number>();
-  while (ports.size < count) {
-    const port = 12_000 + Math.floor(Math.random() * 18_000);
-    if (!ports.has(port) && (await isFree(port))) ports.add(port);
-  }
-  return [...ports];
-}
-
-function isFree(port: number): Promise<boolean> {
-  const server = createServer();
-  return new Promise((resolve) => {
-    server.once('error', () => {
-      resolve(false);
-    });
-    server.listen(port, '127.0.0.1', () => {
-      server.close(() => {
-        resolve(true);
-      });
-    });
-  });
 }

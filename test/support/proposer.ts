@@ -16,8 +16,8 @@ import type { Connection } from '../../shared/platform/grpc/connection.ts';
 import { ProposerServiceService as Service } from '../../shared/wire/gen/synod/v1/proposer_service.ts';
 import type { ProposeRequest, ProposeResponse } from '../../shared/wire/gen/synod/v1/proposer_service.ts';
 import { errorOf } from '../../shared/wire/status.ts';
-import { freePorts } from '../integration/acceptor-support.ts';
 import { MemoryDisk } from './memory-disk.ts';
+import { freePorts } from './ports.ts';
 import { silentLog } from './silent-log.ts';
 import { until } from './until.ts';
 
