@@ -114,7 +114,8 @@ export class LearnerLinks {
       from: slot,
       to: slot + 1,
       limit: 1,
-      linearizable: false,
+      // It is chosen already: a learner that did not hear of it yet gets it first.
+      linearizable: true,
       all: true,
     };
     this.#fromAny(new AbortController(), async ({ connection }, signal) => {
