@@ -12,6 +12,7 @@ import type {
   ProposeStreamResponse,
 } from '../../shared/wire/gen/synod/v1/proposer_service.ts';
 import { CLIENT, TestCluster } from '../support/proposer.ts';
+import { refusal } from '../support/refusal.ts';
 import { until } from '../support/until.ts';
 
 const BASIC = 1;
@@ -147,7 +148,7 @@ describe('refusals', () => {
     await Promise.all([cluster.stopAcceptor(1), cluster.stopAcceptor(2)]);
     const sent = await failure(cluster.propose(leader, place(session, 1), 1_000));
     expect(sent).toMatchObject({ code: 'DEADLINE_EXCEEDED', outcome: 'unknown' });
-    const never = await failure(cluster.propose(leader, { log: 'new' }, 1_000));
+    const never = await refusal(() => cluster.propose(leader, { log: 'new' }, 1_000));
     expect(never).toMatchObject({ code: 'DEADLINE_EXCEEDED', outcome: 'none' });
     expect(cluster.proposers.get(leader)?.notReady().join()).toContain('1 of 3');
     // The quorum comes back, and the retry is chosen once.
@@ -202,7 +203,7 @@ describe('leadership', () => {
     const leader = await cluster.leaderOf('a');
     await cluster.stopLearner();
     await cluster.killProposer(leader);
-    const error = await failure(cluster.propose(3 - leader, place(session, 2), 1_500));
+    const error = await refusal(() => cluster.propose(3 - leader, place(session, 2), 1_500));
     expect(error).toMatchObject({ code: 'DEADLINE_EXCEEDED', outcome: 'none' });
     await cluster.startLearner();
     const answer = await cluster.propose(3 - leader, place(session, 2), 10_000);

@@ -159,16 +159,6 @@ describe('a refusal', () => {
     );
   });
 
-  test('after the deadline tells the reason that a proposer gave, though the last try had no answer', async () => {
-    const why = 'connected to 1 of 3 acceptors';
-    one.faults.push({ code: UNAVAILABLE, outcome: 'none', message: why, thenSilent: true });
-    const synod = client({ proposers: [one.address], attemptMs: 20, timeoutMs: 120 });
-    const error = await failure(synod.propose('a', Buffer.from('x')));
-    expect(error.message).toMatch(new RegExp(`tries; last: ${why}$`));
-    expect([error.code, error.outcome]).toEqual(['DEADLINE_EXCEEDED', 'unknown']);
-    expect(one.requests.length).toBeGreaterThan(1);
-  });
-
   test('an address that is none is refused when the client is made', () => {
     expect(() => connect({ proposers: ['nowhere'] })).toThrow('"nowhere" is not HOST:PORT of a proposer');
   });

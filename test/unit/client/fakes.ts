@@ -58,8 +58,6 @@ export interface Fault {
   /** The value is chosen all the same. */
   readonly afterwards?: boolean;
   readonly leader?: string;
-  /** From then on nothing is answered. */
-  readonly thenSilent?: boolean;
 }
 
 export interface Fake {
@@ -99,7 +97,6 @@ export async function fakeProposer(log: FakeLog, leader = 1): Promise<FakePropos
         const apply = (): number => log.apply(request.client, request.sequence, request.payload);
         if (fault !== undefined) {
           if (fault.afterwards === true) apply();
-          fake.silent = fault.thenSilent ?? false;
           answer(statusOf(fault));
           return;
         }
