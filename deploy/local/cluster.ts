@@ -74,18 +74,7 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
   const { acceptors = 3, proposers = 2, learners = 2 } = options;
   const shape: Shape = { acceptors, proposers, learners };
   const say = options.say ?? ((): void => undefined);
-  const claim = await portsOf(options.portBase ?? 7000, shape);
-  const portBase = claim.base;
-  const members = layout(shape, portBase, options.data);
-  // Everything that can be wrong is looked at before the first byte is written and the first process started.
-  let folder: ClaimedFolder;
-  try {
-    await checkPorts(members);
-    folder = claimFolder(options.data, shape);
-  } catch (error) {
-    await claim.release();
-    throw error;
-  }
+  const { portBase, members, folder, release } = await claimPlace(options, shape);
   let reportRefusal: (why: string) => void = () => undefined;
   const refused = new Promise<string>((resolve) => (reportRefusal = resolve));
   let isStarted = false;
@@ -131,7 +120,7 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
       return waitReady(processes, asked, readyMsMax, say, options.signal);
     },
     stop() {
-      stopping ??= stopAll(processes, stopMsMax).finally(folder.release).finally(claim.release);
+      stopping ??= stopAll(processes, stopMsMax).finally(release);
       return stopping;
     },
   };
@@ -148,8 +137,33 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
   return cluster;
 }
 
+interface Place {
+  readonly portBase: number;
+  readonly members: readonly Member[];
+  readonly folder: ClaimedFolder;
+  readonly release: () => Promise<void>;
+}
+
+/** Takes ports and folder. Everything that can be wrong is looked at before the first byte is written and the first process started. */
+async function claimPlace(options: ClusterOptions, shape: Shape): Promise<Place> {
+  const claim = await claimPorts(options.portBase ?? 7000, shape);
+  try {
+    const members = layout(shape, claim.base, options.data);
+    await checkPorts(members);
+    const folder = claimFolder(options.data, shape);
+    const release = (): Promise<void> => {
+      folder.release();
+      return claim.release();
+    };
+    return { portBase: claim.base, members, folder, release };
+  } catch (error) {
+    await claim.release();
+    throw error;
+  }
+}
+
 /** The ports of a cluster: those that were asked for, or a base that is claimed while the cluster runs. */
-async function portsOf(portBase: number | 'free', shape: Shape): Promise<PortClaim> {
+async function claimPorts(portBase: number | 'free', shape: Shape): Promise<PortClaim> {
   if (portBase !== 'free') return { base: portBase, ports: [], release: () => Promise.resolve() };
   const most = Math.max(...ROLES.map((role) => shape[`${role}s`]));
   if (most > CLAIMED_MEMBERS_MAX)
