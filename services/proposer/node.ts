@@ -214,6 +214,8 @@ export class ProposerNode {
         'campaign',
       );
     else if (note.kind === 'peer') log.info({ proposer: note.proposer, change: note.change }, 'another proposer');
+    else if (note.kind === 'unfound')
+      log.warn({ log: note.log, from: note.from, to: note.to }, 'slots are chosen, and their values were not found yet');
     else if (note.kind === 'pause') log.warn({ ms: Math.round(note.ms) }, 'this process stood still');
   }
 }

@@ -761,31 +761,29 @@ export class Leader {
     }
     const all = finishing.phase1.choose(from, finishing.to);
     // R2: what this leader sent itself was voted at this ballot. An answer from before those votes would bring an older value
-    // back, so it says nothing; whoever still misses the slots asks again.
-    const isOld = all.some((f) => f.ballot !== undefined && f.to > state.start && !sameBallot(f.ballot, state.ballot));
+    // back, so it says nothing. R10: where no vote was found, an answer is from before the votes, or a higher ballot has the log;
+    // nothing is made up. Whoever still misses the slots asks again.
+    const isOld = all.some(
+      (f) => f.ballot === undefined || (f.to > state.start && !sameBallot(f.ballot, state.ballot)),
+    );
     if (isOld) {
       state.finishing = undefined;
+      note(this.#ctx, { kind: 'unfound', log: this.log, from, to: finishing.to });
       return;
     }
-    for (const found of all) this.#resendFound(state, finishing.flights, found);
+    for (const { from: first, batch } of all)
+      if (batch !== undefined) this.#resendFound(state, finishing.flights, first, batch);
   }
 
-  #resendFound(state: Leading, flights: Flight[], found: Found): void {
-    const { batch } = found;
-    assert(
-      batch !== undefined,
-      'R10',
-      () =>
-        `${this.log}: slots ${String(found.from)} to ${String(found.to - 1)} are below the watermark and a phase-1 quorum has no vote there`,
-    );
+  #resendFound(state: Leading, flights: Flight[], from: number, batch: Batch): void {
     const { now, options } = this.#ctx;
-    let first = found.from;
+    let first = from;
     for (const portion of portions(batch, options.batchValuesMax, options.batchBytesMax)) {
       flights.push({ ballot: state.ballot, first, batch: portion, voters: 0, sentAt: now, since: now });
       this.#sendAccept(state, undefined, first, portion);
       first += portion.count;
     }
-    note(this.#ctx, { kind: 'reproposed', log: this.log, first: found.from, count: found.to - found.from });
+    note(this.#ctx, { kind: 'reproposed', log: this.log, first: from, count: batch.count });
   }
 
   #onFinishVote(state: Leading, finishing: Finishing, acceptor: number, message: Accepted): void {

@@ -40,8 +40,9 @@ export function notOnRoster(own: Own, by: Introduction, disks: Disks): string {
 
 export function lostRoster(own: Own, who: string): string {
   return (
-    `${name(own)}: ${who} knows that this disk held the roster of the cluster, and it holds none now. ` +
-    `The disk is older than it once was. Bring back its latest state, or leave this acceptor stopped: a majority of the others is enough.`
+    `${name(own)}: ${who} knows a start of it that held the roster of the cluster, and this disk holds none. ` +
+    `An empty or foreign disk cannot take its place, nor can one that is older than it once was. ` +
+    `Bring back its latest state, or leave this acceptor stopped: a majority of the others is enough.`
   );
 }
 
