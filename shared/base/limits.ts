@@ -12,6 +12,8 @@ export const LIMITS = {
   batchBytesMax: 1024 * 1024,
   /** Proposals that one leader has in flight, over all its logs. */
   inFlightMax: 10_000,
+  /** An Accept ends at most this many slots above the watermark: every slot below a voted one must be filled some day. */
+  slotsAheadMax: 65_536,
   /** A round above this is refused, so that nobody can use up the numbers. */
   roundMax: 2 ** 48,
   /** Sequence numbers that a session may use above what its client acknowledged. */

@@ -8,6 +8,7 @@
 import { assert } from '../base/assert.ts';
 import { Batch } from '../base/batch.ts';
 import { Fifo } from '../base/fifo.ts';
+import { LIMITS } from '../base/limits.ts';
 import { BALLOT_ZERO, compareBallots, formatBallot, maxBallot, sameBallot, type Ballot } from './ballot.ts';
 import type { Accepted, Prepare, Promised, Rejected, WouldPromise } from './messages.ts';
 import type { Refused } from './peers.ts';
@@ -338,8 +339,10 @@ export class Leader {
     const state = this.#state;
     if (state.kind !== 'leading' || state.admission === undefined || state.resigning) return;
     if (state.full !== 0 && !this.#possible(state.full | state.rejected)) return this.#refuseForSpace();
-    while (this.#queue.length > 0 && state.flights.length < this.#ctx.options.pipeline)
-      this.#sendBatch(state, state.admission);
+    const { pipeline, batchValuesMax } = this.#ctx.options;
+    const hasRoom = (): boolean =>
+      state.flights.length < pipeline && state.next + batchValuesMax <= state.watermark + LIMITS.slotsAheadMax;
+    while (this.#queue.length > 0 && hasRoom()) this.#sendBatch(state, state.admission);
   }
 
   #sendBatch(state: Leading, admission: Admission): void {

@@ -41,7 +41,7 @@ export function notOnRoster(own: Own, by: Introduction, disks: Disks): string {
 export function lostRoster(own: Own, who: string): string {
   return (
     `${name(own)}: ${who} knows a start of it that held the roster of the cluster, and this disk holds none. ` +
-    `An empty or foreign disk cannot take its place, nor can one that is older than it once was. ` +
+    `It is empty, foreign or older than it once was, and cannot take the place of the right one. ` +
     `Bring back its latest state, or leave this acceptor stopped: a majority of the others is enough.`
   );
 }

@@ -298,8 +298,7 @@ export class RosterKeeper implements Machine<RosterEvent, RosterEffect> {
   #object(who: string, remembered: Remembered, out: RosterEffect[]): void {
     const own = { ...this.#self(), position: this.#positionAtStart };
     // Starts are remembered only of those that hold the roster: an earlier start held it, and this disk came without.
-    if (this.#cameBare && !sameStart(own, remembered))
-      return this.#refuse(refusals.lostRoster(this.#own, who), out);
+    if (this.#cameBare && !sameStart(own, remembered)) return this.#refuse(refusals.lostRoster(this.#own, who), out);
     const why = this.contradiction(own, remembered);
     if (why !== undefined) this.#refuse(refusals.olderThanItWas(this.#own, who, why), out);
   }
