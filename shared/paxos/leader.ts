@@ -71,6 +71,8 @@ interface Leading {
   /** Acceptors that refused this ballot for a higher one, and those whose journal takes no new slots. */
   rejected: number;
   full: number;
+  /** Why the last of those that are full said so. */
+  fullFor: 'space' | 'logs';
   resigning: boolean;
   finishing: Finishing | undefined;
 }
@@ -268,6 +270,7 @@ export class Leader {
       progressAt: ctx.now,
       rejected: 0,
       full: 0,
+      fullFor: 'space',
       resigning: false,
       finishing: undefined,
     };
@@ -338,7 +341,7 @@ export class Leader {
   pump(): void {
     const state = this.#state;
     if (state.kind !== 'leading' || state.admission === undefined || state.resigning) return;
-    if (state.full !== 0 && !this.#possible(state.full | state.rejected)) return this.#refuseForSpace();
+    if (state.full !== 0 && !this.#possible(state.full | state.rejected)) return this.#refuseAll(state.fullFor, '');
     const { pipeline, batchValuesMax } = this.#ctx.options;
     const hasRoom = (): boolean =>
       state.flights.length < pipeline && state.next + batchValuesMax <= state.watermark + LIMITS.slotsAheadMax;
@@ -504,18 +507,6 @@ export class Leader {
     return proposal.retry || proposal.sent ? { ...refused, outcome: 'unknown' } : refused;
   }
 
-  #refuseForSpace(): void {
-    for (const proposal of this.#queue.drain())
-      this.#refuse(proposal, {
-        kind: 'refused',
-        code: 'RESOURCE_EXHAUSTED',
-        message:
-          'the journals of too many acceptors are full (journal.bytes.max, or no space on the disk) while learners hold too little to trim them',
-        outcome: 'none',
-        leader: undefined,
-      });
-  }
-
   // ── refusals ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
   onRejected(acceptor: number, message: Rejected): void {
@@ -540,7 +531,11 @@ export class Leader {
       () =>
         `${this.log}: acceptor ${String(acceptor)} has another value of ${formatBallot(state.ballot)} at slot ${String(message.first)}`,
     );
-    if (message.reason === 'space' || message.reason === 'logs') state.full |= 1 << acceptor;
+    // Where there is no place for one more log, each says so once it is asked, and nothing changes that soon.
+    if (message.reason === 'space' || message.reason === 'logs') {
+      state.full |= 1 << acceptor;
+      state.fullFor = message.reason;
+    }
     if (message.reason === 'floor' && message.floor > state.watermark)
       return this.#lose('slots that were in flight are below a trim floor');
     if (message.reason !== 'ballot' || compareBallots(message.promised, state.ballot) <= 0) return;
@@ -574,16 +569,18 @@ export class Leader {
     if (message?.reason === 'logs' || message?.reason === 'round') this.#refuseAll(message.reason, why);
   }
 
-  #refuseAll(reason: 'logs' | 'round', why: string): void {
-    const message =
-      reason === 'logs'
-        ? 'the cluster has 100,000 logs (the limit) and takes no new one; use a log that exists'
-        : `acceptors refuse the ballot (${why}): its round is above the limit of 2^48`;
+  #refuseAll(reason: 'logs' | 'round' | 'space', why: string): void {
+    const texts = {
+      logs: 'the cluster has 100,000 logs (the limit) and takes no new one; use a log that exists',
+      round: `acceptors refuse the ballot (${why}): its round is above the limit of 2^48`,
+      space:
+        'the journals of too many acceptors are full (journal.bytes.max, or no space on the disk) while learners hold too little to trim them',
+    };
     for (const proposal of this.#queue.drain())
       this.#refuse(proposal, {
         kind: 'refused',
         code: 'RESOURCE_EXHAUSTED',
-        message,
+        message: texts[reason],
         outcome: 'none',
         leader: undefined,
       });

@@ -20,11 +20,11 @@ let cluster: TestCluster;
 
 beforeEach(async () => {
   cluster = await TestCluster.startAll();
-}, 20_000);
+});
 afterEach(async () => {
   await cluster.end();
   expect(cluster.fatals).toEqual([]);
-}, 20_000);
+});
 
 const place = (session: number, sequence: number, change: Partial<ProposeRequest> = {}): Partial<ProposeRequest> => ({
   client: CLIENT,
@@ -75,9 +75,7 @@ describe('one proposal', () => {
   });
 
   test('many at once, from both proposers, all get slots of their own', async () => {
-    const answers = await Promise.all(
-      Array.from({ length: 3_000 }, (_, i) => cluster.propose(1 + (i % 2), {}, 10_000)),
-    );
+    const answers = await Promise.all(Array.from({ length: 3_000 }, (_, i) => cluster.propose(1 + (i % 2))));
     expect(new Set(answers.map((answer) => answer.slot)).size).toBe(3_000);
   });
 });
@@ -153,10 +151,10 @@ describe('refusals', () => {
     expect(cluster.proposers.get(leader)?.notReady().join()).toContain('1 of 3');
     // The quorum comes back, and the retry is chosen once.
     await Promise.all([cluster.startAcceptor(1), cluster.startAcceptor(2)]);
-    const again = await cluster.propose(leader, place(session, 1, { retry: true }), 10_000);
-    const once = await cluster.propose(leader, place(session, 1, { retry: true }), 10_000);
+    const again = await cluster.propose(leader, place(session, 1, { retry: true }));
+    const once = await cluster.propose(leader, place(session, 1, { retry: true }));
     expect(once.slot).toBe(again.slot);
-  }, 30_000);
+  });
 });
 
 describe('leadership', () => {
@@ -206,9 +204,9 @@ describe('leadership', () => {
     const error = await refusal(() => cluster.propose(3 - leader, place(session, 2), 1_500));
     expect(error).toMatchObject({ code: 'DEADLINE_EXCEEDED', outcome: 'none' });
     await cluster.startLearner();
-    const answer = await cluster.propose(3 - leader, place(session, 2), 10_000);
+    const answer = await cluster.propose(3 - leader, place(session, 2));
     expect(answer.leader).toBe(3 - leader);
-  }, 30_000);
+  });
 });
 
 describe('a stream of proposals', () => {

@@ -133,7 +133,7 @@ export class TestCluster {
   }
 
   /** Proposes through a proposer. */
-  propose(id: number, change: Partial<ProposeRequest> = {}, timeoutMs = 5_000): Promise<ProposeResponse> {
+  propose(id: number, change: Partial<ProposeRequest> = {}, timeoutMs = 30_000): Promise<ProposeResponse> {
     return this.client(id).unary(Service.propose, request(change), { timeoutMs });
   }
 
@@ -142,7 +142,7 @@ export class TestCluster {
     const opened = await this.client(id).unary(
       Service.openSession,
       { header: undefined, log, client: CLIENT },
-      { timeoutMs: 5_000 },
+      { timeoutMs: 30_000 },
     );
     return opened.session;
   }

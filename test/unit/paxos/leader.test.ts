@@ -350,6 +350,18 @@ describe('a leader that is refused', () => {
     expect(sentBy(rig)).toEqual(['1 z']);
   });
 
+  test('for lack of room for one more log says that, and not that journals are full', () => {
+    for (const [reason, why] of [
+      ['logs', '100,000 logs'],
+      ['space', 'journal.bytes.max'],
+    ] as const) {
+      const { rig, ballot } = led();
+      for (const a of [0, 1]) rig.from(a, rejected(ballot, ballot, { first: 0, reason }));
+      const token = rig.propose('y');
+      expect(rig.answerTo(token)).toMatchObject({ code: 'RESOURCE_EXHAUSTED', message: expect.stringContaining(why) });
+    }
+  });
+
   test('because its slots are below a trim floor has been passed by', () => {
     const { rig, ballot } = led();
     rig.from(0, rejected(ballot, classic(1), { first: 0, reason: 'floor', floor: 4, watermark: 4 }));
