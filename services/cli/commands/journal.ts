@@ -12,6 +12,7 @@ import { decodeRecord } from '../../../shared/wire/codec/record.ts';
 import { EXIT, UsageError } from '../exit.ts';
 import type { Io } from '../io.ts';
 import { bytesText, table } from '../table.ts';
+import { showLine, showName } from '../text.ts';
 
 export interface JournalOptions {
   readonly json?: boolean;
@@ -29,7 +30,7 @@ export async function verify(folder: string, options: JournalOptions, io: Io): P
 export async function dump(folder: string, options: JournalOptions, io: Io): Promise<number> {
   const disk = open(folder);
   const report = await dumpJournal(disk, (item) => {
-    io.out(options.json === true ? JSON.stringify(jsonItem(item)) : itemLine(item));
+    io.out(options.json === true ? JSON.stringify(jsonItem(item)) : showLine(itemLine(item)));
   });
   if (report.verdict.kind === 'new') await refuseEmpty(disk, folder);
   return exitOf(report.verdict, folder, io);
@@ -102,7 +103,7 @@ function itemLine(item: DumpItem): string {
 function recordText(record: AcceptorRecord): string {
   const { kind, ...rest } = plain(record);
   return `${kind} ${Object.entries(rest)
-    .map(([name, value]) => `${name}=${typeof value === 'string' ? value : JSON.stringify(value)}`)
+    .map(([name, value]) => `${name}=${typeof value === 'string' ? showName(value) : JSON.stringify(value)}`)
     .join(' ')}`;
 }
 

@@ -4,6 +4,7 @@ import { OK, parseNumber } from '../context.ts';
 import type { CommonOptions, Context } from '../context.ts';
 import { EXIT } from '../exit.ts';
 import { ageText, bytesText, table } from '../table.ts';
+import { showLine } from '../text.ts';
 import { gather } from './gather.ts';
 import type { Member, Said } from './gather.ts';
 import { LOG_HEAD, logCells, logRows } from './log-rows.ts';
@@ -69,7 +70,7 @@ export async function logs(options: StatusOptions, context: Context): Promise<nu
   else for (const line of table(LOG_HEAD, rows.map(logCells))) context.io.out(line);
   if (rows.length === logsMax && !context.json) context.io.err(`… the first ${String(logsMax)}; more with --limit N`);
   for (const { place, said } of members)
-    if (typeof said === 'string') context.io.err(`without ${place.role} ${String(place.id)}: ${said}`);
+    if (typeof said === 'string') context.io.err(showLine(`without ${place.role} ${String(place.id)}: ${said}`));
   return OK;
 }
 

@@ -9,7 +9,8 @@ import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { findEndpoints, parseEndpoints } from '../../../services/cli/endpoints.ts';
 import type { Io } from '../../../services/cli/io.ts';
 import { run } from '../../../services/cli/program.ts';
-import { ageText, bytesText } from '../../../services/cli/table.ts';
+import { EXIT, worseCode } from '../../../services/cli/exit.ts';
+import { ageText, bytesText, table } from '../../../services/cli/table.ts';
 import { linesOf, parseValue, showValue } from '../../../services/cli/values.ts';
 import { BALLOT_TEXT, FakeLog, deadAddress, fakeLearner, fakeProposer } from '../client/fakes.ts';
 import type { FakeLearner, FakeProposer } from '../client/fakes.ts';
@@ -51,8 +52,16 @@ async function synodctl(args: readonly string[], given: Partial<Io> = {}): Promi
   return { code, out, err };
 }
 
-async function* lines(...chunks: string[]): AsyncGenerator<string> {
+async function* lines(...chunks: (string | Uint8Array)[]): AsyncGenerator<string | Uint8Array> {
   yield* chunks;
+}
+
+/** A file with this content, removed after the test. */
+function fileOf(content: string | Uint8Array): string {
+  const folder = mkdtempSync(join(tmpdir(), 'synod-cli-'));
+  cleanups.push(() => rmSync(folder, { recursive: true }));
+  writeFileSync(join(folder, 'values'), content);
+  return join(folder, 'values');
 }
 
 describe('propose', () => {
@@ -73,16 +82,75 @@ describe('propose', () => {
   });
 
   test('takes many values, from arguments, a file or standard input, and answers in their order', async () => {
-    const folder = mkdtempSync(join(tmpdir(), 'synod-cli-'));
-    cleanups.push(() => rmSync(folder, { recursive: true }));
-    const file = join(folder, 'values');
-    writeFileSync(file, 'c\nd\n');
+    const file = fileOf('c\nd\n');
     expect((await synodctl(['propose', 'a', 'b'])).code).toBe(0);
     expect((await synodctl(['propose', '--file', file])).code).toBe(0);
     const { code, out } = await synodctl(['propose'], { piped: true, input: lines('e\nf', 'g\n') });
     expect(code).toBe(0);
     expect(out).toEqual([4, 5].map((slot, at) => `default  slot ${slot}  ballot ${BALLOT_TEXT}  ${['e', 'fg'][at]!}`));
     expect(log.texts()).toEqual(['a', 'b', 'c', 'd', 'e', 'fg']);
+  });
+
+  test('bytes of a line are proposed as they are, whether they are text or not', async () => {
+    const given = Buffer.from('caf\xe9\n\xff\xfe\r\nend', 'latin1');
+    const file = fileOf(given);
+    const fromInput = await synodctl(['propose'], {
+      piped: true,
+      input: lines(given.subarray(0, 4), given.subarray(4)),
+    });
+    const fromFile = await synodctl(['propose', '--file', file]);
+    expect([fromInput.code, fromFile.code]).toEqual([0, 0]);
+    const chosen = log.values.map((value) => Buffer.from(value).toString('latin1'));
+    expect(chosen).toEqual(['caf\xe9', '\xff\xfe', 'end', 'caf\xe9', '\xff\xfe', 'end']);
+    expect(fromInput.out[0]).toMatch(/ base64:Y2Fm6Q==$/);
+    // An argument of the command line has lost such bytes before a program can see them.
+    const argument = await synodctl(['propose', 'caf\ufffd']);
+    expect([argument.code, argument.err.join()]).toEqual([2, expect.stringContaining('must be UTF-8')]);
+  });
+
+  test('a file is checked before anything of it is proposed, and the line at fault is named', async () => {
+    for (const [bad, text] of [
+      ['a\n\nb\n', 'line 2 of'],
+      [`a\nb\n${'x'.repeat(1_572_865)}\n`, 'line 3 of'],
+    ] as const) {
+      const { code, err, out } = await synodctl(['propose', '--file', fileOf(bad)]);
+      expect([code, out, err.join().includes(text)]).toEqual([2, [], true]);
+    }
+    expect((await synodctl(['propose', 'a', '', 'b'])).err.join()).toContain('VALUE 2: the value is empty');
+    expect(log.texts()).toEqual([]);
+    // Control: without the empty line it goes through.
+    expect((await synodctl(['propose', '--file', fileOf('a\nb\n')])).code).toBe(0);
+    expect(log.texts()).toEqual(['a', 'b']);
+  });
+
+  test('a line of standard input that is no value ends the proposing: it is named, with what was chosen before it', async () => {
+    const input = lines('a\nb\n\nc\n');
+    const { code, out, err } = await synodctl(['propose'], { piped: true, input });
+    expect([code, out.length, log.texts()]).toEqual([1, 2, ['a', 'b']]);
+    expect(err).toEqual([
+      'synodctl: line 3 of standard input: the value is empty: at least one byte is needed; ' +
+        '2 of the 2 values before it were chosen, and nothing from there on was sent [PARTIAL]',
+    ]);
+  });
+
+  test('no values are the same clear error from a file and from standard input, and nothing is sent', async () => {
+    const none = { code: 2, out: [], err: ['synodctl: no values came: give at least one, one a line'] };
+    expect(await synodctl(['propose', '--file', fileOf('')])).toEqual(none);
+    expect(await synodctl(['propose'], { piped: true })).toEqual(none);
+    expect([proposer.streamed, proposer.requests, log.sessions]).toEqual([[], [], 0]);
+  });
+
+  test('the name of a log cannot break a line: it is written out, and exact in JSON', async () => {
+    const name = 'x\u001b[31m\ny';
+    const { out } = await synodctl(['propose', 'v', '--log', name]);
+    expect(out).toEqual([`"x\\u001b[31m\\ny"  slot 0  ballot ${BALLOT_TEXT}  v`]);
+    const json = await synodctl(['propose', 'v', '--log', name, '--json']);
+    expect(JSON.parse(json.out[0]!)).toMatchObject({ log: name });
+    const moved = await synodctl(['leader', 'move', name, '2']);
+    expect(moved.out.join()).toContain('"x\\u001b[31m\\ny" is led by proposer 2');
+    proposer.faults.push({ code: 9, outcome: 'none', message: `log "${name}" is closed` });
+    expect((await synodctl(['leader', 'move', name, '2'])).err.join()).not.toMatch(/[\p{Cc}\p{Cf}]/u);
+    expect(table(['log', 'end'], [[name, '1']])).toHaveLength(2);
   });
 
   test('proposes a decree', async () => {
@@ -178,6 +246,12 @@ describe('exit codes', () => {
     expect(found.code).toBe(4);
     expect(found.err[0]).toContain('no proposer answers at 127.0.0.1:7201, 127.0.0.1:7202');
     expect(found.err[0]).toContain('start a cluster with npm start');
+  });
+
+  test('of several outcomes, one that is not known is told before any other', () => {
+    expect(worseCode(EXIT.unknown, EXIT.unreachable)).toBe(EXIT.unknown);
+    expect(worseCode(EXIT.unreachable, EXIT.unknown)).toBe(EXIT.unknown);
+    expect(worseCode(EXIT.refused, EXIT.ok)).toBe(EXIT.refused);
   });
 
   test('1 for a folder without a journal', async () => {
@@ -303,7 +377,7 @@ describe('values', () => {
     const chunks = (async function* () {
       for (const byte of bytes) yield Buffer.from([byte]);
     })();
-    for await (const line of linesOf(chunks)) found.push(line);
+    for await (const line of linesOf(chunks)) found.push(Buffer.from(line).toString());
     expect(found).toEqual(['ä', 'ö', 'ü']);
   });
 
