@@ -20,7 +20,9 @@ export interface JournalOptions {
 
 export async function verify(folder: string, options: JournalOptions, io: Io): Promise<number> {
   const disk = open(folder);
-  const report = await verifyJournal(disk);
+  const read = await verifyJournal(disk);
+  // A journal that cannot be read says nothing of its owner; the stamp beside it may.
+  const report = read.identity === undefined ? { ...read, identity: await stampedIdentity(disk) } : read;
   if (report.verdict.kind === 'new') await refuseEmpty(disk, folder);
   if (options.json === true) io.out(JSON.stringify({ folder, ...report }));
   else for (const line of reportLines(folder, report)) io.out(line);
@@ -41,6 +43,11 @@ function open(folder: string): Disk {
     throw new UsageError(`${folder} is not a folder: give the data folder of an acceptor, such as data/acceptor-1`);
   const inner = join(folder, 'journal');
   return readFolder(existsSync(inner) && statSync(inner).isDirectory() ? inner : folder);
+}
+
+async function stampedIdentity(disk: Disk): Promise<JournalReport['identity']> {
+  const stamp = await readStamp(disk);
+  return stamp === undefined ? undefined : { cluster: stamp.cluster, acceptor: stamp.id, disk: stamp.disk };
 }
 
 async function refuseEmpty(disk: Disk, folder: string): Promise<never> {

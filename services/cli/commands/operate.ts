@@ -18,7 +18,7 @@ export async function moveLeader(log: string, proposer: string, context: Context
   const answer = await askAny(context, 'proposer', method, request).catch((error: unknown) => {
     // Only who leads can move a log, and whoever refused for that names it.
     if (!(error instanceof ClientError) || error.leader === undefined || error.outcome !== 'none') throw error;
-    return ask(error.leader, method, request, context.timeoutMs);
+    return ask('proposer', error.leader, method, request, context.timeoutMs);
   });
   const ballot = answer.ballot === undefined ? undefined : formatBallot(readBallot(answer.ballot, 'ballot'));
   const { from, leader } = answer;

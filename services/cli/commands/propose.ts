@@ -23,9 +23,11 @@ export async function propose(values: readonly string[], options: ProposeOptions
     throw new UsageError(`--protocol must be multi or basic, not ${JSON.stringify(options.protocol)}`);
   const given = source(values, options, context);
   const printer = new Printer(context, options.log, base64);
+  const opener = (client: SynodClient) => (): ProposeStream =>
+    client.proposeStream(options.log, { onAnswer: printer.answered.bind(printer), timeoutMs: context.timeoutMs });
   if (!(given instanceof Array)) {
     if (options.protocol === 'basic') throw new UsageError(ONE_DECREE);
-    return withClient(context, ['proposer'], (client) => proposeMany(client, given, options, printer));
+    return withClient(context, ['proposer'], (client) => proposeMany(opener(client), given, base64, printer));
   }
   // Nothing is proposed before all of them are known to be values.
   const sound = given.map((each, at) => readValue(each, base64, given.length === 1 ? '' : placeOf(options, at + 1)));
@@ -33,7 +35,7 @@ export async function propose(values: readonly string[], options: ProposeOptions
   if (only === undefined) throw new UsageError(NO_VALUES);
   if (options.protocol === 'basic' && sound.length > 1) throw new UsageError(ONE_DECREE);
   return withClient(context, ['proposer'], async (client) => {
-    if (sound.length > 1) return proposeMany(client, sound, options, printer);
+    if (sound.length > 1) return proposeMany(opener(client), sound, false, printer);
     if (options.protocol === 'basic') printer.decided(await client.decide(options.log, only));
     else printer.proposed(await client.propose(options.log, only), only);
     return OK;
@@ -69,25 +71,24 @@ function readValue(given: Given, base64: boolean, place: string): Uint8Array {
   try {
     return readPayload(parseValue(given, base64));
   } catch (error) {
-    if (error instanceof UsageError || error instanceof SynodError) throw new UsageError(place + messageOf(error));
+    if (place !== '' && (error instanceof UsageError || error instanceof SynodError))
+      throw new UsageError(place + messageOf(error));
     throw error;
   }
 }
 
 /** Proposes lines as they come. The stream begins with the first of them: where there is none, nothing happens. */
 async function proposeMany(
-  client: SynodClient,
+  open: () => ProposeStream,
   lines: Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
-  options: ProposeOptions,
+  base64: boolean,
   printer: Printer,
 ): Promise<number> {
-  const base64 = lines instanceof Array ? false : (options.base64 ?? false);
-  const onAnswer = printer.answered.bind(printer);
   let stream: ProposeStream | undefined;
   try {
     for await (const line of lines) {
       const value = readValue(line, base64, `line ${String(printer.count + 1)} of standard input: `);
-      stream ??= client.proposeStream(options.log, { onAnswer });
+      stream ??= open();
       printer.sent(value);
       await stream.write([value]);
     }
@@ -162,8 +163,8 @@ class Printer {
 
   /** The fault of a line, with what became of those before it. */
   partial(fault: UsageError): PartialError {
-    const before = `${String(this.#chosen)} of the ${String(this.#sent)} values before it were chosen`;
-    const message = `${fault.message}; ${before}, and nothing from there on was sent`;
+    const before = `${String(this.#chosen)} of the ${String(this.#sent)} values before it were chosen, and nothing from there on was sent`;
+    const message = `${fault.message}; ${this.#sent === 0 ? 'nothing was sent' : before}`;
     return new PartialError(message, worseCode(this.code, EXIT.refused));
   }
 

@@ -2,6 +2,8 @@
  * Goal: synodctl prints what a person or a script needs, and its exit code and one line on standard error say what happened (R15).
  * Method: command lines run in this process against fake members on loopback.
  */
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -12,7 +14,9 @@ import { run } from '../../../services/cli/program.ts';
 import { EXIT, worseCode } from '../../../services/cli/exit.ts';
 import { ageText, bytesText, table } from '../../../services/cli/table.ts';
 import { linesOf, parseValue, showValue } from '../../../services/cli/values.ts';
-import { BALLOT_TEXT, FakeLog, deadAddress, fakeLearner, fakeProposer } from '../client/fakes.ts';
+import { markBegun, openStamp } from '../../../shared/journal/index.ts';
+import { openFolder } from '../../../shared/platform/disk.ts';
+import { BALLOT_TEXT, FakeLog, deadAddress, fakeAcceptor, fakeLearner, fakeProposer } from '../client/fakes.ts';
 import type { FakeLearner, FakeProposer } from '../client/fakes.ts';
 
 let log: FakeLog;
@@ -248,6 +252,48 @@ describe('exit codes', () => {
     expect(found.err[0]).toContain('start a cluster with npm start');
   });
 
+  test('2 where the command line names no member of the role that is needed', async () => {
+    const { code, err } = await synodctl(['log', '--endpoints', `proposer=${proposer.address}`]);
+    expect([code, err]).toEqual([2, ['synodctl: no learner is named in --endpoints: add learner=HOST:PORT']]);
+    const dead = await deadAddress();
+    expect((await synodctl(['status', '--endpoints', `learner=${dead}`])).code).toBe(4);
+  });
+
+  test('what answers at a wrong port is told apart: another role, and what speaks no gRPC', async () => {
+    const role = await synodctl(['log', '--endpoints', `learner=${proposer.address}`]);
+    expect([role.code, role.err.join()]).toEqual([
+      1,
+      expect.stringContaining(`what answers at ${proposer.address} is not a learner`),
+    ]);
+    const web = createServer((_request, response) => response.end('hello'));
+    await new Promise<void>((resolve) => web.listen(0, '127.0.0.1', resolve));
+    cleanups.push(() => void web.close());
+    const address = `127.0.0.1:${String((web.address() as AddressInfo).port)}`;
+    const page = await synodctl(['log', '--endpoints', `learner=${address}`]);
+    expect([page.code, page.err]).toEqual([
+      4,
+      [expect.stringContaining(`what listens at ${address} does not speak gRPC`)],
+    ]);
+    expect(page.err.join()).not.toMatch(/Resolution note|\d{4}-\d\d-\d\dT/);
+  });
+
+  test('the time of a call has the name that the command line gives it, for one value and for many', async () => {
+    proposer.silent = true;
+    const one = await synodctl(['propose', 'a', '--timeout', '1']);
+    const many = await synodctl(['propose', 'a', 'b', '--timeout', '1']);
+    expect([one.code, many.code]).toEqual([3, 1]);
+    for (const { err } of [one, many]) expect(err.join()).toMatch(/ within 1000 ms \(--timeout\)/);
+  });
+
+  test('a value over the limit is refused with the limit in bytes, which is no setting', async () => {
+    const { code, err } = await synodctl(['propose', 'x'.repeat(1_572_865)]);
+    expect([code, err.join()]).toEqual([
+      1,
+      expect.stringContaining('the limit is 1572864 bytes (1.5 MiB); it is fixed'),
+    ]);
+    expect((await synodctl(['propose', 'x'.repeat(1_572_864)])).code).toBe(0);
+  });
+
   test('of several outcomes, one that is not known is told before any other', () => {
     expect(worseCode(EXIT.unknown, EXIT.unreachable)).toBe(EXIT.unknown);
     expect(worseCode(EXIT.unreachable, EXIT.unknown)).toBe(EXIT.unknown);
@@ -305,6 +351,29 @@ describe('operating', () => {
     proposer.faults.push(named);
     other.faults.push({ ...named, message: 'led by proposer 1; ask it', leader: proposer.address });
     expect((await synodctl(['leader', 'move', 'orders', '1'])).err.join()).toContain('led by proposer 1');
+  });
+
+  test("status names Synod's own logs as what a journal is kept for only with --all", async () => {
+    const acceptor = await fakeAcceptor('log "synod.probe.1": slots 0 to 9 above its trim floor');
+    cleanups.push(acceptor.stop);
+    const endpoints = `acceptor=${acceptor.address}`;
+    const { code, out } = await synodctl(['status', '--endpoints', endpoints]);
+    expect([code, out.join()]).toEqual([0, expect.not.stringContaining('synod.')]);
+    expect((await synodctl(['status', '--all', '--endpoints', endpoints])).out.join()).toContain(
+      'kept: log "synod.probe.1"',
+    );
+  });
+
+  test('journal verify names the owner of a journal that is refused', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'synod-cli-'));
+    cleanups.push(() => rmSync(folder, { recursive: true }));
+    const disk = await openFolder(folder);
+    const owner = { cluster: 'c1', configuration: 'c2', role: 'acceptor', id: 3 };
+    await markBegun(disk, await openStamp(disk, owner, () => 'd7'.repeat(16)));
+    writeFileSync(join(folder, '0000000000.seg'), Buffer.alloc(16_384));
+    const { code, out } = await synodctl(['journal', 'verify', folder]);
+    expect(code).toBe(5);
+    expect(out[0]).toBe(`${folder}: acceptor 3 of cluster c1, disk ${'d7'.repeat(16)}`);
   });
 
   test('status says who is down, and works as long as anybody answers', async () => {
