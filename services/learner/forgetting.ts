@@ -142,8 +142,8 @@ function unknownDisk(disk: string, missing: readonly number[]): SynodError {
   const silent = missing.length === 0 ? '' : `; acceptors ${missing.join(', ')} could not be asked`;
   return new SynodError(
     'NOT_FOUND',
-    `no acceptor counts on disk ${disk}, so there is nothing to forget: it may be mistyped (synodctl logs --json and a learner's log name ` +
-      `disks), or not have reported since the acceptors started${silent}`,
+    `no acceptor counts on disk ${disk}, so there is nothing to forget: it may be mistyped (a learner's log and its /status.json ` +
+      `name its disk), or not have reported since the acceptors started${silent}`,
   );
 }
 
