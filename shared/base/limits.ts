@@ -1,6 +1,6 @@
 /** Limits that every part of a cluster shares (DESIGN 10). They are constants because they must be the same everywhere. */
 export const LIMITS = {
-  /** Bytes of one value as a client gives it. 1.5 MiB for the payload, as etcd grants, and 64 KiB for what wraps it. */
+  /** Bytes of one value as it stands in a slot: 1.5 MiB for what a client gives, as etcd grants, and 64 KiB for what wraps it. */
   valueBytesMax: 1.5 * 1024 * 1024 + 64 * 1024,
   /** Bytes of a log's name in UTF-8. */
   logNameBytesMax: 256,

@@ -284,6 +284,26 @@ describe('for operators', () => {
     await expect(unheard).rejects.toThrow(/which disk learner 7 has is not known.*give the disk's id.*32 hex digits/);
   });
 
+  test('a disk that no acceptor knows is not forgotten; one that one of them knows is', async () => {
+    const disk = 'e5'.repeat(16);
+    const request = { header: undefined, learnerDisk: Buffer.from(disk, 'hex'), learner: 0, force: true };
+    for (const acceptor of cluster.acceptors) acceptor.unknownDisks.add(disk);
+    await expect(client.unary(service.forgetLearner, request, call)).rejects.toMatchObject({
+      code: 'NOT_FOUND',
+      outcome: 'none',
+      message: expect.stringMatching(/no acceptor counts on disk e5/) as unknown,
+    });
+    cluster.acceptors[2]?.unknownDisks.delete(disk);
+    expect(await client.unary(service.forgetLearner, request, call)).toMatchObject({ acceptors: [1, 2, 3] });
+  });
+
+  test('an error for a log that is not known says so of the cluster only where a quorum was asked', async () => {
+    await expect(read({ log: 'none', linearizable: true })).rejects.toThrow(
+      /no log "none": a quorum of acceptors knows/,
+    );
+    await expect(read({ log: 'none', linearizable: false })).rejects.toThrow(/not known at this learner.*linearizable/);
+  });
+
   test.each([
     ['a log without a name', { log: '' }, 'INVALID_ARGUMENT', /no name/],
     ['a log with too long a name', { log: 'x'.repeat(LIMITS.logNameBytesMax + 1) }, 'INVALID_ARGUMENT', /257 bytes/],

@@ -195,6 +195,31 @@ describe('leadership', () => {
     expect(await failure(move(leader, 7))).toMatchObject({ code: 'NOT_FOUND', outcome: 'none' });
   });
 
+  test('is not moved for a log that nobody made: NOT_FOUND, outcome none, and no acceptor knows it afterwards', async () => {
+    await cluster.propose(1);
+    const move = (at: number, log: string, to: number): Promise<unknown> =>
+      cluster.client(at).unary(Service.moveLeader, { header: undefined, log, to }, { timeoutMs: 5_000 });
+    expect(await failure(move(1, 'nosuch', 2))).toMatchObject({ code: 'NOT_FOUND', outcome: 'none' });
+    expect(await failure(move(2, 'nosuch', 2))).toMatchObject({ code: 'NOT_FOUND', outcome: 'none' });
+    expect(await cluster.logsOfAcceptors()).toContain('a');
+    expect(await cluster.logsOfAcceptors()).not.toContain('nosuch');
+    // Control: proposers that have just started, and know of no log, move one that acceptors know.
+    await cluster.killProposer(1);
+    await cluster.killProposer(2);
+    await Promise.all([cluster.startProposer(1), cluster.startProposer(2)]);
+    await cluster.ready();
+    expect(await move(1, 'a', 1)).toMatchObject({ leader: 1 });
+  }, 30_000);
+
+  test('is not moved while too few acceptors answer to say whether the log exists', async () => {
+    await cluster.stopAcceptor(1);
+    await cluster.stopAcceptor(2);
+    await until(() => cluster.proposers.get(1)?.node.acceptorsConnected === 1);
+    const request = { header: undefined, log: 'nosuch', to: 1 };
+    const error = await failure(cluster.client(1).unary(Service.moveLeader, request, { timeoutMs: 5_000 }));
+    expect(error).toMatchObject({ code: 'UNAVAILABLE', outcome: 'none' });
+  });
+
   test('of a log that no learner can give the sessions of answers no first attempt (R12), until one can', async () => {
     const session = await cluster.openSession(1, 'a');
     await cluster.propose(1, place(session, 1));

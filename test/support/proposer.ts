@@ -13,6 +13,7 @@ import { startProposer } from '../../services/proposer/service.ts';
 import type { RunningProposer } from '../../services/proposer/service.ts';
 import { connect } from '../../shared/platform/grpc/connection.ts';
 import type { Connection } from '../../shared/platform/grpc/connection.ts';
+import { AcceptorServiceService } from '../../shared/wire/gen/synod/v1/acceptor_service.ts';
 import { ProposerServiceService as Service } from '../../shared/wire/gen/synod/v1/proposer_service.ts';
 import type { ProposeRequest, ProposeResponse } from '../../shared/wire/gen/synod/v1/proposer_service.ts';
 import { errorOf } from '../../shared/wire/status.ts';
@@ -83,6 +84,22 @@ export class TestCluster {
   async stopAcceptor(id: number): Promise<void> {
     await this.acceptors.get(id)?.stop(0);
     this.acceptors.delete(id);
+  }
+
+  /** Names of the logs that acceptors know. */
+  async logsOfAcceptors(): Promise<string[]> {
+    const request = { header: undefined, log: '', after: '', limit: 0, all: false };
+    const answers = await Promise.all(
+      [...this.acceptors.values()].map(async ({ address }) => {
+        const connection = connect(address, { fromStatus: (status) => errorOf(status).error });
+        try {
+          return await connection.unary(AcceptorServiceService.logs, request, { timeoutMs: 5_000 });
+        } finally {
+          connection.close();
+        }
+      }),
+    );
+    return answers.flatMap(({ logs }) => logs.map(({ log }) => log));
   }
 
   async startLearner(): Promise<void> {

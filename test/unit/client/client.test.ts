@@ -155,7 +155,7 @@ describe('a refusal', () => {
     const error = await failure(synod.propose('a', Buffer.from('x')));
     expect([error.code, error.outcome]).toEqual(['DEADLINE_EXCEEDED', 'unknown']);
     expect(error.message).toMatch(
-      /not done within \d+ ms \(timeoutMs\) and \d+ tries; last: .* did not answer in time/,
+      /not done within \d+ ms \(timeoutMs\) and \d+ (try|tries); last: .* did not answer in time/,
     );
   });
 
