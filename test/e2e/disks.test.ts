@@ -95,7 +95,7 @@ describe('an acceptor refuses to speak, and ends with the code for it,', () => {
     await expectItGoesOn(1);
     // Who answers first, an acceptor or a learner, knows it by its disk or by its start.
     expect(said).toMatch(
-      /knows acceptor 1 by disk [0-9a-f]+.*An empty or foreign disk cannot|knows a start of it.*It is empty, foreign or older/,
+      /knows acceptor 1 by disk [0-9a-f]+.*An empty or foreign disk cannot|remembers start \d+ of it.*It is empty, foreign or older/,
     );
     expect(code).toBe(EXIT.refused);
   });

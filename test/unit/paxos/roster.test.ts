@@ -192,7 +192,7 @@ describe('disks that are refused', () => {
 
   test('a disk without a roster, when another remembers a start of it: only a disk with the roster is remembered', () => {
     const b = new Bench(2).start(EMPTY_ROSTER_STATE).answer(1, PENDING, { start: 0, draw: 3, position: -1 });
-    expect(b.reason).toContain('acceptor 1 knows a start of it that held the roster');
+    expect(b.reason).toContain('acceptor 1 remembers start 0 of it, which held the roster');
   });
 });
 
