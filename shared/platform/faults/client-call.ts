@@ -164,13 +164,13 @@ export class ClientCall implements GrpcCall {
   /** Ends the call here and, once it can hear it, at the other end. */
   #end(code: STATUS, details: string): void {
     if (this.#ended) return;
-    const cancel =
-      this.#started && !this.#over
-        ? (): void => {
-            this.#next.cancelWithStatus(STATUS.CANCELLED, details);
-          }
-        : undefined;
-    this.#finish({ code, details, metadata: new Metadata() }, cancel);
+    const cancel = (): void => {
+      this.#next.cancelWithStatus(STATUS.CANCELLED, details);
+    };
+    // One that never left is over for grpc-js, too, which keeps its deadline; nobody else knows of it.
+    if (!this.#started) cancel();
+    const owed = this.#started && !this.#over ? cancel : undefined;
+    this.#finish({ code, details, metadata: new Metadata() }, owed);
   }
 
   #finish(status: StatusObject, owed?: () => void): void {
