@@ -1,0 +1,3 @@
+export function page(result: unknown): string {
+  return JSON.stringify(result);
+}
