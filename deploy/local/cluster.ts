@@ -23,6 +23,8 @@ export interface ClusterOptions extends Partial<Shape> {
   readonly portBase?: number | 'free';
   /** Arguments added to those of a role. */
   readonly roleArguments?: Partial<Readonly<Record<Role, readonly string[]>>>;
+  /** Let faults be made on purpose at every role (`synodctl fault`). Default false. */
+  readonly faults?: boolean;
   /** Environment added to that of every role. */
   readonly env?: Readonly<Record<string, string>>;
   /** Start again what ends without being asked to. Default true. */
@@ -194,8 +196,9 @@ function roleArguments(member: Member, members: readonly Member[], cluster: stri
 }
 
 /** Arguments that the caller gave, and one that follows from the shape. */
-function ownArguments(role: Role, shape: Shape, { roleArguments: given, env }: ClusterOptions): readonly string[] {
-  const own = given?.[role] ?? [];
+function ownArguments(role: Role, shape: Shape, options: ClusterOptions): readonly string[] {
+  const { roleArguments: given, env, faults = false } = options;
+  const own = [...(faults ? ['--faults'] : []), ...(given?.[role] ?? [])];
   const isSet =
     own.some((argument) => argument.startsWith('--trim-holders')) ||
     { ...process.env, ...env }['SYNOD_TRIM_HOLDERS'] !== undefined;
@@ -264,6 +267,7 @@ const HELP = `npm start -- [flags]: a Synod cluster on this machine
   --proposers N   how many proposers (default 2)
   --learners N    how many learners (default 2)
   --data DIR      the folder for everything that is kept (default ./data)
+  --faults        let tests cut, lose and hold messages between roles: see synodctl fault --help
   --port-base N   gRPC on N+101…, N+201…, N+301…, HTTP 1000 above each (default 7000; SYNOD_PORT_BASE)
   --help          this text
 
@@ -288,7 +292,7 @@ export async function main(argv: readonly string[]): Promise<void> {
     }
     say(`Starting ${ROLES.map((role) => plural(options[`${role}s`], role)).join(', ')} …`);
     cluster = await startCluster({ ...options, say, signal: abort.signal });
-    for (const line of readyLines(cluster, options.data)) say(line);
+    for (const line of readyLines(cluster, options)) say(line);
   } catch (error) {
     process.stderr.write(`${messageOf(error)}\n`);
     process.exit(abort.signal.aborted ? EXIT.ok : EXIT.failed);
@@ -322,7 +326,7 @@ function stopRequest(abort: AbortController): Promise<undefined> {
   });
 }
 
-type StartOptions = Shape & { readonly data: string; readonly portBase: number };
+type StartOptions = Shape & { readonly data: string; readonly portBase: number; readonly faults: boolean };
 
 /** Reads flags and environment. Throws INVALID_ARGUMENT with every fault. */
 export function readOptions(
@@ -333,7 +337,7 @@ export function readOptions(
   const known = { acceptors: text, proposers: text, learners: text, data: text, 'port-base': text };
   const { values, tokens } = parseArgs({
     args: [...argv],
-    options: { ...known, help: { type: 'boolean' } },
+    options: { ...known, faults: { type: 'boolean' }, help: { type: 'boolean' } },
     strict: false,
     allowPositionals: true,
     tokens: true,
@@ -343,12 +347,14 @@ export function readOptions(
     if (token.kind !== 'positional') return [];
     // The value of an unknown flag is not reported as a second fault.
     const before = tokens[at - 1];
-    if (before?.kind === 'option' && !Object.hasOwn(known, before.name)) return [];
+    if (before?.kind === 'option' && before.name !== 'faults' && !Object.hasOwn(known, before.name)) return [];
     return [`${JSON.stringify(token.value)} is not expected: settings are written as --name value`];
   });
   for (const [name, value] of Object.entries(values)) {
-    if (!Object.hasOwn(known, name)) {
-      const meant = nearest(name, Object.keys(known));
+    if (name === 'faults') {
+      if (value !== true) faults.push('--faults takes no value');
+    } else if (!Object.hasOwn(known, name)) {
+      const meant = nearest(name, [...Object.keys(known), 'faults']);
       faults.push(`--${name} is not a setting${meant === undefined ? '' : `; did you mean --${meant}?`}`);
     } else if (typeof value !== 'string' || value === '') faults.push(`--${name} needs a value`);
   }
@@ -374,6 +380,7 @@ export function readOptions(
     learners: number('--learners', values['learners'], 2, 1, 99),
     portBase: number(values['port-base'] === undefined ? 'SYNOD_PORT_BASE' : '--port-base', base, 7000, 1024, 64_000),
     data: typeof values['data'] === 'string' && values['data'] !== '' ? values['data'] : 'data',
+    faults: values['faults'] === true,
   };
   if (faults.length > 0)
     throw new SynodError(
@@ -383,7 +390,7 @@ export function readOptions(
   return options;
 }
 
-function readyLines(cluster: Cluster, data: string): string[] {
+function readyLines(cluster: Cluster, { data, faults }: StartOptions): string[] {
   const rows = cluster.members.map((member) => [
     `${member.role} ${String(member.id)}`,
     member.grpc,
@@ -399,6 +406,7 @@ function readyLines(cluster: Cluster, data: string): string[] {
     [`npx synodctl log${base}`, 'what was chosen, slot by slot'],
     [`npx synodctl status${base}`, 'leaders, ballots, watermarks'],
     ['npm run bench', 'how fast it is on this machine'],
+    ...(faults ? [[`npx synodctl fault --help`, 'cut, lose and hold messages on purpose'] as const] : []),
   ] as const;
   const width = Math.max(...commands.map(([command]) => command.length));
   return [

@@ -8,6 +8,7 @@ import { httpAddress } from '../../shared/platform/config/common.ts';
 import { hostPortText } from '../../shared/platform/config/values.ts';
 import { configurationId } from '../../shared/platform/configuration.ts';
 import { openFolder } from '../../shared/platform/disk.ts';
+import { Faults } from '../../shared/platform/faults/faults.ts';
 import { connect } from '../../shared/platform/grpc/connection.ts';
 import type { Connection } from '../../shared/platform/grpc/connection.ts';
 import { serve } from '../../shared/platform/grpc/server.ts';
@@ -98,6 +99,7 @@ class AcceptorProcess implements RunningAcceptor {
   readonly #self: Header;
   readonly #metrics: Metrics;
   readonly #eventLoop: EventLoop;
+  readonly #faults: Faults;
   readonly #peers = new Map<number, Connection>();
   readonly #startedAt: number;
   #core: Core | undefined;
@@ -115,6 +117,13 @@ class AcceptorProcess implements RunningAcceptor {
     this.#self = { cluster, configuration, role: 'acceptor', id, incarnation: undefined };
     this.#metrics = new Metrics({ role: 'acceptor', id });
     this.#eventLoop = new EventLoop(this.#clock, 'acceptor', this.#metrics);
+    this.#faults = new Faults({
+      on: config.faults,
+      self: this.#self,
+      log: ports.log,
+      metrics: this.#metrics,
+      clock: this.#clock,
+    });
   }
 
   get address(): string {
@@ -137,8 +146,7 @@ class AcceptorProcess implements RunningAcceptor {
     const core = new Core(restored, this.#config, this.#self, ports);
     this.#core = core;
     const { id, acceptors } = this.#config;
-    for (const [other, address] of acceptors)
-      if (other !== id) this.#peers.set(other, connect(address, { fromStatus: (received) => errorOf(received).error }));
+    for (const [other, address] of acceptors) if (other !== id) this.#peers.set(other, this.#connect(other, address));
     this.#server = await this.#serve(core);
     this.#exposeGauges(ports, core);
     this.#stopTicks = everyMs(this.#clock, TICK_MS, () => {
@@ -170,6 +178,7 @@ class AcceptorProcess implements RunningAcceptor {
   async #end(): Promise<void> {
     this.#stopTicks();
     this.#eventLoop.stop();
+    this.#faults.stop();
     for (const peer of this.#peers.values()) peer.close();
     await this.#admin?.close();
   }
@@ -209,6 +218,13 @@ class AcceptorProcess implements RunningAcceptor {
     });
   }
 
+  #connect(other: number, address: string): Connection {
+    return connect(address, {
+      fromStatus: (received) => errorOf(received).error,
+      ...this.#faults.towards('acceptor', other),
+    });
+  }
+
   async #introduce(to: number, introduction: Introduction): Promise<IntroductionAnswer> {
     const peer = this.#peers.get(to);
     if (peer === undefined) throw new SynodError('NOT_FOUND', `acceptor ${String(to)} has no address`);
@@ -222,7 +238,8 @@ class AcceptorProcess implements RunningAcceptor {
     const { reflectionFile } = this.#ports;
     return serve({
       address: hostPortText(config.listen),
-      services: [acceptorService(core, () => this.#status())],
+      services: [acceptorService(core, () => this.#status()), this.#faults.service],
+      ...this.#faults.served,
       facing: 'roles',
       toStatus: statusOf,
       log: this.#ports.log,
@@ -273,6 +290,7 @@ class AcceptorProcess implements RunningAcceptor {
       address: this.address,
       uptimeMs: this.#clock.now() - this.#startedAt,
       notReady: this.#notReady(),
+      faults: this.#faults.status(),
       journal: core.journal,
       journalBytesMax: this.#config['journal.bytes.max'],
       machine: core.machine,

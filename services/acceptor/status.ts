@@ -28,6 +28,7 @@ export interface StatusParts {
   readonly address: string;
   readonly uptimeMs: number;
   readonly notReady: readonly string[];
+  readonly faults: { faultsOn: boolean; faults: string[] };
   readonly journal: Journal;
   readonly journalBytesMax: number;
   readonly machine: Acceptor;
@@ -43,6 +44,7 @@ export function statusResponse(parts: StatusParts): AcceptorServiceStatusRespons
       uptimeMs: Math.round(parts.uptimeMs),
       address: parts.address,
       notReady: [...parts.notReady],
+      ...parts.faults,
     },
     introduction: writeIntroduction(introduction),
     speaks: silentBecause === undefined,

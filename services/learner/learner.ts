@@ -15,8 +15,7 @@ import { httpAddress } from '../../shared/platform/config/common.ts';
 import { hostPortText } from '../../shared/platform/config/values.ts';
 import { configurationId } from '../../shared/platform/configuration.ts';
 import { openFolder } from '../../shared/platform/disk.ts';
-import { connect } from '../../shared/platform/grpc/connection.ts';
-import type { Connection } from '../../shared/platform/grpc/connection.ts';
+import { Faults } from '../../shared/platform/faults/faults.ts';
 import { serve } from '../../shared/platform/grpc/server.ts';
 import type { RunningServer } from '../../shared/platform/grpc/server.ts';
 import { lockFolder } from '../../shared/platform/journal-lock.ts';
@@ -24,7 +23,7 @@ import type { FolderLock } from '../../shared/platform/journal-lock.ts';
 import { EventLoop } from '../../shared/platform/telemetry/event-loop.ts';
 import { Metrics } from '../../shared/platform/telemetry/metrics.ts';
 import type { Header } from '../../shared/wire/codec/header.ts';
-import { errorOf, statusOf } from '../../shared/wire/status.ts';
+import { statusOf } from '../../shared/wire/status.ts';
 import { Acceptors } from './acceptors.ts';
 import { Agreement } from './agreement.ts';
 import type { Verdict } from './agreement.ts';
@@ -32,6 +31,7 @@ import { Answers } from './answers.ts';
 import { Applier } from './applier.ts';
 import { CatchUpServer, CatchUps } from './catch-up.ts';
 import type { LearnerConfig } from './config.ts';
+import { Connections } from './connections.ts';
 import { Finishing } from './finishing.ts';
 import { Forgetting } from './forgetting.ts';
 import { HeldReports } from './held.ts';
@@ -111,7 +111,8 @@ class LearnerProcess implements RunningLearner {
   readonly #metrics: Metrics;
   readonly #counts: LearnerMetrics;
   readonly #eventLoop: EventLoop;
-  readonly #connections: Connection[] = [];
+  readonly #faults: Faults;
+  readonly #connections: Connections;
   readonly #machine: Learner;
   readonly #waiting: Waiting;
   readonly #trust = new Trust();
@@ -144,6 +145,8 @@ class LearnerProcess implements RunningLearner {
     const configuration = configurationId(cluster, [...acceptors.keys()], config.quorum);
     const header: Header = { cluster, configuration, role: 'learner', id, incarnation: undefined };
     this.#header = header;
+    this.#faults = new Faults({ on: config.faults, self: header, log: ports.log, metrics: this.#metrics });
+    this.#connections = new Connections(this.#faults);
 
     const source = (id - 1) % quorum.size;
     this.#machine = new Learner(quorum, source);
@@ -165,7 +168,7 @@ class LearnerProcess implements RunningLearner {
     this.#peers = this.#makePeers();
     this.#catchUps = this.#makeCatchUps();
     this.#finishing = new Finishing(
-      this.#connectAll(config.proposers).map(({ connection }) => connection),
+      this.#connections.to('proposer', config.proposers).map(({ connection }) => connection),
       header,
       ports.log,
     );
@@ -230,7 +233,8 @@ class LearnerProcess implements RunningLearner {
   async #end(): Promise<void> {
     for (const stop of this.#stops) stop();
     this.#eventLoop.stop();
-    for (const connection of this.#connections) connection.close();
+    this.#faults.stop();
+    this.#connections.close();
     await this.#admin?.close();
   }
 
@@ -263,7 +267,9 @@ class LearnerProcess implements RunningLearner {
           trust: this.#trust,
           metrics: this.#counts,
         }),
+        this.#faults.service,
       ],
+      ...this.#faults.served,
       facing: 'clients',
       toStatus: statusOf,
       log: this.#ports.log,
@@ -296,14 +302,6 @@ class LearnerProcess implements RunningLearner {
     });
     every(this.#config['compare.interval'], () => {
       this.#peers.tick();
-    });
-  }
-
-  #connectAll(members: ReadonlyMap<number, string>): { readonly id: number; readonly connection: Connection }[] {
-    return [...members].map(([id, address]) => {
-      const connection = connect(address, { fromStatus: (status) => errorOf(status).error });
-      this.#connections.push(connection);
-      return { id, connection };
     });
   }
 
@@ -392,7 +390,7 @@ class LearnerProcess implements RunningLearner {
   }
 
   #makeAcceptors(source: number): Acceptors {
-    const acceptorMembers = this.#connectAll(this.#config.acceptors);
+    const acceptorMembers = this.#connections.to('acceptor', this.#config.acceptors);
     return new Acceptors({
       members: acceptorMembers,
       header: this.#header,
@@ -424,7 +422,7 @@ class LearnerProcess implements RunningLearner {
   #makePeers(): Peers {
     const { id, learners } = this.#config;
     return new Peers({
-      members: this.#connectAll(new Map([...learners].filter(([other]) => other !== id))),
+      members: this.#connections.to('learner', new Map([...learners].filter(([other]) => other !== id))),
       header: this.#header,
       store: this.store,
       agreement: this.#agreement,
@@ -475,6 +473,7 @@ class LearnerProcess implements RunningLearner {
       storeBytes: () => this.#storeBytes(),
       address: () => this.address,
       notReady: () => this.#notReady(),
+      faults: () => this.#faults.status(),
     });
   }
 

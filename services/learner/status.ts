@@ -42,6 +42,7 @@ export interface StatusOptions {
   readonly address: () => string;
   /** Why the process is not ready. */
   readonly notReady: () => string[];
+  readonly faults: () => { faultsOn: boolean; faults: string[] };
 }
 
 const LOGS_MAX = 1_000;
@@ -58,13 +59,14 @@ export class StatusPages {
   }
 
   status(): LearnerServiceStatusResponse {
-    const { header, store, trust, subscriptions, clock, address, notReady, storeBytes } = this.#options;
+    const { header, store, trust, subscriptions, clock, address, notReady, faults, storeBytes } = this.#options;
     return {
       process: {
         version: VERSION,
         uptimeMs: Math.round(clock.now() - this.#startedAt),
         address: address(),
         notReady: notReady(),
+        ...faults(),
       },
       header: writeHeader(header),
       disk: bytesOf(store.identity.disk, ID_BYTES, 'disk'),

@@ -10,6 +10,7 @@ import type { ToAcceptor } from '../../shared/paxos/messages.ts';
 import type { ProposerEvent } from '../../shared/paxos/proposer.ts';
 import { connect } from '../../shared/platform/grpc/connection.ts';
 import type { Connection } from '../../shared/platform/grpc/connection.ts';
+import type { Faults } from '../../shared/platform/faults/faults.ts';
 import { PersistentStream } from '../../shared/platform/grpc/persistent-stream.ts';
 import type { Clock } from '../../shared/ports/clock.ts';
 import type { Log } from '../../shared/ports/telemetry.ts';
@@ -28,6 +29,7 @@ export interface LinkPorts {
   readonly queueBytesMax: number;
   readonly log: Log;
   readonly clock: Clock;
+  readonly faults: Faults;
 }
 
 interface AcceptorLink {
@@ -130,8 +132,9 @@ export class AcceptorLinks {
   }
 
   #link(id: number, address: string, position: number): AcceptorLink {
-    const { header, log, queueBytesMax, clock } = this.#ports;
-    const connection = connect(address, { fromStatus: (status) => errorOf(status).error, ownConnection: true });
+    const { header, log, queueBytesMax, clock, faults } = this.#ports;
+    const fromStatus = (status: Parameters<typeof errorOf>[0]): SynodError => errorOf(status).error;
+    const connection = connect(address, { fromStatus, ownConnection: true, ...faults.towards('acceptor', id) });
     const hello = encodeSessionHello(header);
     const stream = new PersistentStream<Buffer, Buffer, Buffer>({
       connection,

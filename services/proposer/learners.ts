@@ -9,6 +9,7 @@ import { Sessions } from '../../shared/machine/sessions.ts';
 import type { ProposerEvent } from '../../shared/paxos/proposer.ts';
 import { connect } from '../../shared/platform/grpc/connection.ts';
 import type { Connection } from '../../shared/platform/grpc/connection.ts';
+import type { Faults } from '../../shared/platform/faults/faults.ts';
 import type { Clock } from '../../shared/ports/clock.ts';
 import type { Log } from '../../shared/ports/telemetry.ts';
 import { hexOf, ID_BYTES } from '../../shared/wire/codec/fields.ts';
@@ -37,6 +38,7 @@ export interface LearnerPorts {
   readonly post: (event: ProposerEvent) => void;
   readonly log: Log;
   readonly clock: Clock;
+  readonly faults: Faults;
 }
 
 interface LearnerLink {
@@ -68,7 +70,10 @@ export class LearnerLinks {
     this.#ports = ports;
     this.#links = [...addresses].map(([id, address]) => ({
       id,
-      connection: connect(address, { fromStatus: (status) => errorOf(status).error }),
+      connection: connect(address, {
+        fromStatus: (status) => errorOf(status).error,
+        ...ports.faults.towards('learner', id),
+      }),
       heardAt: undefined,
       asking: false,
     }));

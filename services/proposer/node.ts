@@ -12,6 +12,7 @@ import type { ProposerEvent } from '../../shared/paxos/proposer.ts';
 import type { ProposerEffect, ProposerOptions } from '../../shared/paxos/proposing.ts';
 import type { QuorumSystem } from '../../shared/paxos/quorum.ts';
 import { everyMs, newId } from '../../shared/platform/clock.ts';
+import type { Faults } from '../../shared/platform/faults/faults.ts';
 import type { Clock, Random } from '../../shared/ports/clock.ts';
 import type { Log } from '../../shared/ports/telemetry.ts';
 import { Inbox } from '../../shared/runtime/inbox.ts';
@@ -30,6 +31,7 @@ type Addresses = ReadonlyMap<number, string>;
 
 export interface NodeOptions {
   readonly header: Header & { readonly incarnation: string };
+  readonly faults: Faults;
   readonly quorum: QuorumSystem;
   readonly acceptors: Addresses;
   readonly proposers: Addresses;
@@ -50,6 +52,7 @@ const TICK_MS = 25;
 
 export class ProposerNode {
   readonly header: Header;
+  readonly faults: Faults;
   readonly machine: Proposer;
   readonly acceptors: AcceptorLinks;
   readonly peers: PeerLinks;
@@ -66,13 +69,14 @@ export class ProposerNode {
   constructor(options: NodeOptions) {
     this.#options = options;
     this.header = options.header;
-    const { header, clock, log, metrics, queueBytesMax, timeoutMs } = options;
+    this.faults = options.faults;
+    const { header, clock, log, metrics, queueBytesMax, timeoutMs, faults } = options;
     const self = { proposer: header.id, incarnation: header.incarnation };
     const noOp = encodeEntry({ kind: 'no-op' });
     this.machine = new Proposer(self, options.quorum, [...options.proposers.keys()], noOp, options.machine);
     this.#inbox = this.#makeInbox();
     const post = this.post.bind(this);
-    const ports = { header, post, queueBytesMax, log, clock };
+    const ports = { header, post, queueBytesMax, log, clock, faults };
     this.acceptors = new AcceptorLinks(options.acceptors, ports);
     this.peers = new PeerLinks(options.proposers, ports);
     this.learners = new LearnerLinks(options.learners, ports);
@@ -135,6 +139,7 @@ export class ProposerNode {
     this.acceptors.close();
     this.peers.close();
     this.learners.close();
+    this.faults.stop();
   }
 
   /** Events that wait for their turn. */

@@ -158,8 +158,9 @@ export class PeerLinks {
 
   #peer(id: number, address: string): Peer {
     const open = (method: 'heartbeats' | 'forwarding'): { connection: Connection; stream: PeerStream } => {
-      const { header, queueBytesMax, clock } = this.#ports;
-      const connection = connect(address, { fromStatus: (status) => errorOf(status).error, ownConnection: true });
+      const { header, queueBytesMax, clock, faults } = this.#ports;
+      const fromStatus = (status: Parameters<typeof errorOf>[0]): SynodError => errorOf(status).error;
+      const connection = connect(address, { fromStatus, ownConnection: true, ...faults.towards('proposer', id) });
       const hello = encodePeerHello(header);
       const stream: PeerStream = new PersistentStream<PeerMessage, Buffer, Buffer>({
         connection,

@@ -7,6 +7,7 @@ import { newIncarnation, realClock, realRandom, everyMs } from '../../shared/pla
 import { httpAddress } from '../../shared/platform/config/common.ts';
 import { hostPortText } from '../../shared/platform/config/values.ts';
 import { configurationId } from '../../shared/platform/configuration.ts';
+import { Faults } from '../../shared/platform/faults/faults.ts';
 import { service } from '../../shared/platform/grpc/methods.ts';
 import type { BidiHandler, UnaryHandler } from '../../shared/platform/grpc/methods.ts';
 import { serve } from '../../shared/platform/grpc/server.ts';
@@ -84,6 +85,7 @@ export async function startProposer(config: ProposerConfig, ports: ProposerPorts
     address: grpc?.address ?? hostPortText(config.listen),
     uptimeMs: realClock.now() - startedAt,
     notReady: notReady(),
+    faults: node.faults.status(),
     queues: queuesOf(config, node, grpc),
     links: linksOf(node),
   });
@@ -135,8 +137,10 @@ function makeNode(config: ProposerConfig, ports: ProposerPorts, metrics: Metrics
   const acceptorIds = [...config.acceptors.keys()];
   const incarnation = newIncarnation();
   const configuration = configurationId(config.cluster, acceptorIds, config.quorum);
+  const header = { cluster: config.cluster, configuration, role: 'proposer', id: config.id, incarnation } as const;
   return new ProposerNode({
-    header: { cluster: config.cluster, configuration, role: 'proposer', id: config.id, incarnation },
+    header,
+    faults: new Faults({ on: config.faults, self: header, log: ports.log, metrics }),
     quorum: majority(acceptorIds.length),
     acceptors: config.acceptors,
     proposers: config.proposers,
@@ -203,7 +207,8 @@ function serveGrpc(
   });
   return serve({
     address: hostPortText(config.listen),
-    services: [proposer, peer],
+    services: [proposer, peer, node.faults.service],
+    ...node.faults.served,
     // Clients and proposers come by the same port; limits that would cut the streams of proposers are left out.
     facing: 'roles',
     toStatus: (error) => statusOf(error, error instanceof RefusedError ? error.leader : undefined),

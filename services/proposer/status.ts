@@ -23,6 +23,7 @@ export interface StatusParts {
   readonly address: string;
   readonly uptimeMs: number;
   readonly notReady: readonly string[];
+  readonly faults: { faultsOn: boolean; faults: string[] };
   readonly queues: readonly Queue[];
   readonly links: readonly Link[];
 }
@@ -55,6 +56,7 @@ export function statusResponse(parts: StatusParts): ProposerServiceStatusRespons
       uptimeMs: Math.round(parts.uptimeMs),
       address: parts.address,
       notReady: [...parts.notReady],
+      ...parts.faults,
     },
     header: writeHeader(parts.header),
     led: machine.ledCount,
@@ -100,6 +102,7 @@ export function statusPage(parts: StatusParts): object {
     address: parts.address,
     uptimeMs: Math.round(parts.uptimeMs),
     notReady: parts.notReady,
+    ...parts.faults,
     draining: machine.isDraining,
     led: machine.ledCount,
     pending: machine.pending,

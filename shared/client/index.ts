@@ -1,6 +1,8 @@
 /** The door of this room: Synod for TypeScript programs. */
 export { clientHeader, connect, SynodClient } from './client.ts';
 export { ClientError, errorReader } from './errors.ts';
+export { faults } from './faults.ts';
+export type { Fault, FaultAction, FaultDirection, FaultPeer, FaultsInForce, NewFault } from './faults.ts';
 export { ProposeStream } from './propose-stream.ts';
 export { readEntry } from './entries.ts';
 export type {

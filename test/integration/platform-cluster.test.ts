@@ -220,7 +220,10 @@ describe('a running cluster', () => {
 
 describe('the flags of npm start', () => {
   test('have defaults, and take the port base from the environment', () => {
-    expect(readOptions([], {})).toEqual({ acceptors: 3, proposers: 2, learners: 2, portBase: 7000, data: 'data' });
+    expect(readOptions([], {})).toEqual({
+      ...{ acceptors: 3, proposers: 2, learners: 2, portBase: 7000, data: 'data', faults: false },
+    });
+    expect(readOptions(['--faults'], {})).toMatchObject({ faults: true });
     expect(readOptions([], { SYNOD_PORT_BASE: '17000' })).toMatchObject({ portBase: 17000 });
     expect(readOptions(['--port-base', '18000'], { SYNOD_PORT_BASE: '17000' })).toMatchObject({ portBase: 18000 });
   });
@@ -231,11 +234,14 @@ describe('the flags of npm start', () => {
       /^npm start: --lerners is not a setting; did you mean --learners\?\n/,
     );
     const fault = (): unknown =>
-      readOptions(['--acceptors', '2', '--learner', '3', '--data=', 'up'], { SYNOD_PORT_BASE: 'x' });
+      readOptions(['--acceptors', '2', '--learner', '3', '--data=', 'up', '--faults', 'extra'], {
+        SYNOD_PORT_BASE: 'x',
+      });
     for (const part of [
       '--acceptors must be 3, 4, 5, 7, not "2"',
       '--learner is not a setting; did you mean --learners?',
       '--data needs a value',
+      '"extra" is not expected',
       'SYNOD_PORT_BASE must be a whole number from 1024 to 64000, not "x"',
     ])
       expect(fault).toThrow(part);

@@ -8,6 +8,7 @@ import { decodeEntry } from '../../shared/machine/entry.ts';
 import type { ProposerEvent } from '../../shared/paxos/proposer.ts';
 import { realClock } from '../../shared/platform/clock.ts';
 import { configurationId } from '../../shared/platform/configuration.ts';
+import { Faults } from '../../shared/platform/faults/faults.ts';
 import type { Header } from '../../shared/wire/codec/header.ts';
 import { silentLog } from '../support/silent-log.ts';
 import { TestCluster, open } from '../support/learner.ts';
@@ -26,7 +27,8 @@ beforeEach(async () => {
   const incarnation = '00000000000000aa';
   const header: Header = { cluster: 'test', configuration, role: 'proposer', id: 1, incarnation };
   const post = (event: ProposerEvent): void => void posted.push(event);
-  links = new LearnerLinks(new Map([[1, learner.address]]), { header, post, log: silentLog, clock: realClock });
+  const faults = new Faults({ on: false, self: header, log: silentLog });
+  links = new LearnerLinks(new Map([[1, learner.address]]), { header, post, log: silentLog, clock: realClock, faults });
 });
 afterEach(async () => {
   links.close();

@@ -93,6 +93,7 @@ export class TestCluster {
       'call.deadline': 5_000,
       'stop.grace': 1_000,
       reflection: false,
+      faults: false,
       acceptors: new Map(this.acceptors.map((a) => [a.id, a.address])),
       // Nobody listens there.
       proposers: new Map([[1, `127.0.0.1:${String(this.#ports[0])}`]]),

@@ -32,15 +32,20 @@ export class TestCluster {
   readonly #folder = mkdtempSync(join(tmpdir(), 'synod-proposer-'));
   readonly #disks = new Map<number, MemoryDisk>();
   readonly #connections = new Map<string, Connection>();
+  readonly #faults: boolean;
   #addresses: Record<'acceptors' | 'proposers' | 'learners', Map<number, string>> = {
     acceptors: new Map(),
     proposers: new Map(),
     learners: new Map(),
   };
 
+  private constructor(faults: boolean) {
+    this.#faults = faults;
+  }
+
   /** Three acceptors and a learner that run, and the ports of two proposers that do not. */
-  static async start(): Promise<TestCluster> {
-    const cluster = new TestCluster();
+  static async start({ faults = false } = {}): Promise<TestCluster> {
+    const cluster = new TestCluster(faults);
     const ports = await freePorts(6);
     const addresses = (from: number, to: number): Map<number, string> =>
       new Map(ports.slice(from, to).map((port, i) => [i + 1, `127.0.0.1:${String(port)}`]));
@@ -51,8 +56,8 @@ export class TestCluster {
   }
 
   /** A cluster whose two proposers are ready and hear each other. */
-  static async startAll(): Promise<TestCluster> {
-    const cluster = await TestCluster.start();
+  static async startAll(options = { faults: false }): Promise<TestCluster> {
+    const cluster = await TestCluster.start(options);
     await Promise.all([cluster.startProposer(1), cluster.startProposer(2)]);
     await cluster.ready();
     return cluster;
@@ -128,6 +133,11 @@ export class TestCluster {
     return connection;
   }
 
+  /** Where a member of any role serves. */
+  at(role: 'acceptors' | 'proposers' | 'learners', id: number): string {
+    return this.#addresses[role].get(id) ?? '';
+  }
+
   addressOf(proposer: number): string {
     return this.#addresses.proposers.get(proposer) ?? '';
   }
@@ -174,6 +184,7 @@ export class TestCluster {
       proposers: list(this.#addresses.proposers),
       learners: list(this.#addresses.learners),
       'log.level': 'silent',
+      faults: String(this.#faults),
     };
   }
 }

@@ -28,6 +28,7 @@ export const commonSettings = {
     max: 3_600_000,
   }),
   'stop.grace': duration({ describe: 'how long a stop may wait for work in progress', default: '5s', max: 600_000 }),
+  faults: yesNo({ describe: 'let tests lose and hold messages on purpose (synodctl fault)', default: 'false' }),
   reflection: yesNo({ describe: 'serve gRPC reflection', default: 'false' }),
 };
 

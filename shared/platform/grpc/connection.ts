@@ -5,6 +5,7 @@ import type {
   ChannelCredentials,
   ClientDuplexStream,
   ClientReadableStream,
+  Interceptor,
   ServiceError,
 } from '@grpc/grpc-js';
 import type { SynodError } from '../../base/errors.ts';
@@ -23,6 +24,8 @@ export interface ConnectOptions extends ChannelTuning {
   /** Reads an error back out of a status; the table belongs to `wire`. */
   readonly fromStatus: (status: ReceivedStatus) => SynodError;
   readonly credentials?: ChannelCredentials;
+  /** What every call passes through. Default: nothing. */
+  readonly interceptors?: Interceptor[];
 }
 
 export interface CallTuning {
@@ -48,11 +51,11 @@ export class Connection {
   constructor(address: string, options: ConnectOptions) {
     this.address = address;
     this.#fromStatus = options.fromStatus;
-    this.#client = new Client(
-      address,
-      options.credentials ?? channelCredentials.createInsecure(),
-      channelOptions(options),
-    );
+    const { interceptors = [] } = options;
+    this.#client = new Client(address, options.credentials ?? channelCredentials.createInsecure(), {
+      ...channelOptions(options),
+      interceptors,
+    });
   }
 
   /** One request, one answer. Rejects with a SynodError. */

@@ -31,6 +31,8 @@ export interface ServeOptions extends ServerTuning {
   /** A file with a FileDescriptorSet; given, the server answers gRPC reflection from it. */
   readonly reflectionFile?: string;
   readonly credentials?: ServerCredentials;
+  /** What every call passes through. Default: nothing. */
+  readonly interceptors?: readonly ServerInterceptor[];
   readonly onInvariant?: (error: InvariantError) => void;
   readonly onAnswered?: GuardOptions['onAnswered'];
 }
@@ -59,7 +61,8 @@ export async function serve(options: ServeOptions): Promise<RunningServer> {
     onInvariant: options.onInvariant ?? throwLater,
     onAnswered: options.onAnswered,
   });
-  const server = new Server({ ...serverOptions(options.facing, options), interceptors: [refuseCompressed] });
+  const interceptors = [refuseCompressed, ...(options.interceptors ?? [])];
+  const server = new Server({ ...serverOptions(options.facing, options), interceptors });
   for (const served of options.services) server.addService(served.definition, guarded(guard, served));
   const health = new HealthImplementation({ '': 'NOT_SERVING' });
   health.addToServer(server);

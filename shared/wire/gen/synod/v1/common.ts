@@ -138,6 +138,10 @@ export interface Process {
   address: string;
   /** Why it is not ready to do its job; empty when it is. */
   notReady: string[];
+  /** Faults may be made here on purpose (the setting `faults`): this process is under test. */
+  faultsOn: boolean;
+  /** The faults in force, one line each, for a person; see fault.proto. */
+  faults: string[];
 }
 
 /** A bounded queue and what is in it. Every queue has one limit and one setting that names it (R14). */
@@ -437,7 +441,7 @@ export const Remembered: MessageFns<Remembered> = {
 };
 
 function createBaseProcess(): Process {
-  return { version: "", uptimeMs: 0, address: "", notReady: [] };
+  return { version: "", uptimeMs: 0, address: "", notReady: [], faultsOn: false, faults: [] };
 }
 
 export const Process: MessageFns<Process> = {
@@ -453,6 +457,12 @@ export const Process: MessageFns<Process> = {
     }
     for (const v of message.notReady) {
       writer.uint32(34).string(v!);
+    }
+    if (message.faultsOn !== false) {
+      writer.uint32(40).bool(message.faultsOn);
+    }
+    for (const v of message.faults) {
+      writer.uint32(50).string(v!);
     }
     return writer;
   },
@@ -502,6 +512,22 @@ export const Process: MessageFns<Process> = {
             message.notReady.push(reader.string());
             continue;
           }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.faultsOn = reader.bool();
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.faults.push(reader.string());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -523,6 +549,8 @@ export const Process: MessageFns<Process> = {
     message.uptimeMs = object.uptimeMs ?? 0;
     message.address = object.address ?? "";
     message.notReady = object.notReady?.map((e) => e) || [];
+    message.faultsOn = object.faultsOn ?? false;
+    message.faults = object.faults?.map((e) => e) || [];
     return message;
   },
 };
