@@ -49,7 +49,7 @@ export class Crew {
     try {
       const cluster = await startCluster({
         ...options.shape,
-        ...{ data: join(folder, 'data'), portBase: 'free', restart: false, readyMsMax: READY_MS_MAX },
+        ...{ data: join(folder, 'data'), portBase: 'free', restart: false, faults: true, readyMsMax: READY_MS_MAX },
         roleArguments: options.roleArguments,
         signal: options.signal,
       });

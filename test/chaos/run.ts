@@ -2,6 +2,7 @@
  * One run: a cluster of real processes, clients that work and remember, faults drawn from the seed; then everything is undone, must
  * come back, and is judged.
  */
+import { setMaxListeners } from 'node:events';
 import { Prng } from '../../shared/base/prng.ts';
 import { messageOf } from '../../shared/base/errors.ts';
 import { Crew, nameOf, pause, within } from './crew.ts';
@@ -9,6 +10,7 @@ import type { Shape } from './crew.ts';
 import { fullDisks, syncErrors } from './disks.ts';
 import type { Fault, FaultKind, Ground, Skipped } from './fault.ts';
 import { History } from './history.ts';
+import { heal, linkFaults } from './links.ts';
 import { processFaults } from './processes.ts';
 import { distrusted, readBack } from './read-back.ts';
 import type { FaultRecord } from './result.ts';
@@ -57,6 +59,7 @@ export interface Run {
 /** Runs it and leaves nothing behind. Throws where the cluster cannot be started, and where the run is given up. */
 export async function run(options: RunOptions): Promise<Run> {
   const { shape, signal, say } = options;
+  setMaxListeners(0, signal);
   const violations: string[] = [];
   const violation = (sentence: string): void => {
     violations.push(sentence);
@@ -84,20 +87,24 @@ async function inCluster(
   const workload = new Workload({ crew, history, clients, rate, seed, now });
   const ground: Ground = { crew, workload, signal, violation };
   const faults: FaultRecord[] = [];
-  let kinds: { readonly able: readonly FaultKind[]; readonly skipped: readonly Skipped[] };
+  let kinds: Kinds;
   let okBeforeFaults: number;
   try {
     kinds = await kindsOf(ground, options.only);
     await calm(history, now, signal);
     okBeforeFaults = history.ok;
     const end = now() + 1_000 * seconds;
-    await hurt({ ground, kinds: kinds.able, faults, now, end, random: new Prng(seed), say });
+    const hurting = { ground, faults, now, end, say };
+    await Promise.all([
+      hurt({ ...hurting, kinds: kinds.processes, random: new Prng(seed) }),
+      hurt({ ...hurting, kinds: kinds.links, random: new Prng(seed + 1) }),
+    ]);
     say('All faults are undone; waiting for everything to come back …');
     await comesBack(ground, history);
   } finally {
     await workload.stop();
   }
-  for (const kind of kinds.able) await kind.close?.();
+  for (const kind of [...kinds.processes, ...kinds.links]) await kind.close?.();
   if (signal.aborted) throw new Error('the run was given up');
   const durationMs = now();
   workload.check();
@@ -123,13 +130,23 @@ export function vacuousness(ok: number, okBefore: number, faults: number, second
   ];
 }
 
-async function kindsOf(ground: Ground, only: RegExp | undefined) {
+/** Faults of processes and disks come one after the other, and those of links beside them. */
+interface Kinds {
+  readonly processes: readonly FaultKind[];
+  readonly links: readonly FaultKind[];
+  readonly skipped: readonly Skipped[];
+}
+
+async function kindsOf(ground: Ground, only: RegExp | undefined): Promise<Kinds> {
   const isWanted = ({ name }: { readonly name: string }): boolean => only?.test(name) ?? true;
   const all: (FaultKind | Skipped)[] = processFaults(ground).filter(isWanted);
   if (isWanted({ name: 'sync error' })) all.push(syncErrors(ground));
   if (isWanted({ name: 'full disk' })) all.push(await fullDisks(ground));
-  const able = all.flatMap((each) => ('why' in each ? [] : [each]));
-  return { able, skipped: all.flatMap((each) => ('why' in each ? [each] : [])) };
+  return {
+    processes: all.flatMap((each) => ('why' in each ? [] : [each])),
+    links: linkFaults(ground).filter(isWanted),
+    skipped: all.flatMap((each) => ('why' in each ? [each] : [])),
+  };
 }
 
 async function calm(history: History, now: () => number, signal: AbortSignal): Promise<void> {
@@ -190,6 +207,7 @@ function weighted(kinds: readonly FaultKind[], random: Prng): FaultKind {
 /** Everybody runs and is ready again, and clients get answers. */
 async function comesBack({ crew, signal, violation }: Ground, history: History): Promise<void> {
   await crew.back(crew.members);
+  await heal(crew, crew.members);
   if (signal.aborted) return;
   try {
     await crew.cluster.ready(crew.members);
