@@ -2,7 +2,7 @@
  * The processes of a run: a cluster of its own, whose members are hurt and brought back here alone. A member that ends when nobody
  * hurt it is a violation: no fault of another may end a process.
  */
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { cpSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { startCluster } from '../../deploy/local/cluster.ts';
@@ -114,6 +114,11 @@ export class Crew {
   /** A folder of this run, gone with it. */
   folder(name: string): string {
     return join(this.#folder, name);
+  }
+
+  /** Copies what all members printed. */
+  keepLogs(to: string): void {
+    cpSync(join(this.#folder, 'data', 'logs'), to, { recursive: true });
   }
 
   /** Stops all and leaves nothing behind. */

@@ -83,6 +83,7 @@ function syncError(ground: Ground, member: Member, nth: number): Fault {
     async end() {
       allowed();
       if (ended) await crew.back([member]);
+      return undefined;
     },
   };
 }
@@ -131,6 +132,7 @@ function fullDisk({ crew, workload, signal, violation }: Ground, member: Member,
       const room = await within(END_MS_MAX, signal, async () => ((await hasRoom(member)) === true ? true : undefined));
       if (room === undefined && pid !== undefined && crew.pid(member) === pid && !signal.aborted)
         violation(`${nameOf(member)} has space again and still takes no new slots: ${crew.lastWords(member)}`);
+      return undefined;
     },
   };
 }

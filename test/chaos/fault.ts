@@ -23,8 +23,8 @@ export interface Fault {
   readonly members: readonly Member[];
   /** Hurts them. What it resolves with says how it went, where that is more than that it happened. */
   begin(): Promise<string | undefined>;
-  /** Undoes it; called once, also where the run is given up. */
-  end(): Promise<void>;
+  /** Undoes it; called once, also where the run is given up. Resolves with how that went, as `begin` does. */
+  end(): Promise<string | undefined>;
 }
 
 /** A kind of fault, once it is known that this machine can do it. */

@@ -109,7 +109,7 @@ function flapping({ crew, signal }: Ground, member: Member, random: Prng): Fault
       }
       return undefined;
     },
-    end: () => heal(crew, [member]),
+    end: () => healed(crew, [member]),
   };
 }
 
@@ -121,7 +121,7 @@ function linkFault({ crew }: Ground, kind: string, text: string, orders: readonl
       const done = await order(orders);
       return done === orders.length ? undefined : `${done} of ${orders.length} could be told`;
     },
-    end: () => heal(crew, members),
+    end: () => healed(crew, members),
   };
 }
 
@@ -135,10 +135,19 @@ async function order(orders: readonly Order[]): Promise<number> {
   return taken.filter(Boolean).length;
 }
 
-/** Undoes what those of the members do that can be reached; it ends by itself at the others. */
-export async function heal(crew: Crew, members: readonly Member[]): Promise<void> {
-  const running = members.filter((member) => crew.pid(member) !== undefined);
-  await Promise.all(running.map(({ grpc }) => reached(() => faults.heal(grpc, [], TIMEOUT_MS))));
+async function healed(crew: Crew, members: readonly Member[]): Promise<string | undefined> {
+  const left = await heal(crew, members);
+  return left.length === 0 ? undefined : `${left.map(nameOf).join(', ')} could not be told to stop it`;
+}
+
+/** Undoes what the members do that can be reached; returns the others. At those it ends by itself, after a while. */
+export async function heal(crew: Crew, members: readonly Member[]): Promise<Member[]> {
+  const healed = await Promise.all(
+    members.map(async (member) =>
+      crew.pid(member) !== undefined && (await reached(() => faults.heal(member.grpc, [], TIMEOUT_MS))) ? [] : [member],
+    ),
+  );
+  return healed.flat();
 }
 
 async function reached(call: () => Promise<unknown>): Promise<boolean> {

@@ -38,9 +38,9 @@ async function main(): Promise<number> {
   const { shape, seed } = options;
   say(`Seed ${seed}: ${shape.acceptors} acceptors, ${shape.proposers} proposers, ${shape.learners} learners …`);
   const when = new Date().toISOString();
-  const done = await run({ ...options, say, signal: abort.signal });
-  const result = resultOf(done, options, when);
   const file = options.out ?? join('results', `chaos-${when.replaceAll(/[:.]/g, '-')}.json`);
+  const done = await run({ ...options, keep: `${file}.logs`, say, signal: abort.signal });
+  const result = resultOf(done, options, when);
   write(file, JSON.stringify(result));
   if (options.html !== undefined) write(options.html, page(result));
   if (options.json) console.log(JSON.stringify(result));
@@ -51,7 +51,7 @@ async function main(): Promise<number> {
   const all = { logs: [...history.logs.values()], decrees: [...history.decrees.values()] };
   const evidence = copies.map(({ learner, logs }) => ({ learner, logs: [...logs] }));
   write(`${file}.history`, JSON.stringify({ ...all, copies: evidence }));
-  say(`The whole history is in ${file}.history`);
+  say(`The whole history is in ${file}.history, what the members printed in ${file}.logs`);
   return 1;
 }
 

@@ -30,7 +30,8 @@ linearizable.
   --rate N         operations a second that clients aim at, together (default 150)
   --only TEXT      only faults whose name matches, such as "kill", "pause" or "sync error"
   --html FILE      a page with the timeline
-  --out FILE       the result as JSON; where something is wrong, the whole history goes beside it (default results/chaos-TIME.json)
+  --out FILE       the result as JSON; where something is wrong, the whole history and the
+                   logs of all members go beside it (default results/chaos-TIME.json)
   --json           print the result as JSON instead of text
 
 example: npm run chaos -- --seconds 60 --seed 7 --html results/chaos.html

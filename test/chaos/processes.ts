@@ -45,8 +45,12 @@ function kill(crew: Crew, members: readonly Member[]): Fault {
       await crew.end(members, 'SIGKILL');
       return undefined;
     },
-    end: () => crew.back(members),
+    end: () => back(crew, members),
   };
+}
+
+async function back(crew: Crew, members: readonly Member[]): Promise<undefined> {
+  await crew.back(members);
 }
 
 function crashLoop({ crew, signal }: Ground, members: readonly Member[], random: Prng): Fault {
@@ -62,7 +66,7 @@ function crashLoop({ crew, signal }: Ground, members: readonly Member[], random:
       }
       return undefined;
     },
-    end: () => crew.back(members),
+    end: () => back(crew, members),
   };
 }
 

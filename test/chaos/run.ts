@@ -40,6 +40,8 @@ export interface RunOptions {
   readonly rate: number;
   /** Only kinds of faults whose name matches. */
   readonly only: RegExp | undefined;
+  /** A folder for the logs of all members, made where something is wrong. */
+  readonly keep: string;
   readonly say: (line: string) => void;
   readonly signal: AbortSignal;
 }
@@ -68,7 +70,9 @@ export async function run(options: RunOptions): Promise<Run> {
   const roleArguments = { acceptor: SEGMENT };
   const crew = await Crew.start({ shape, roleArguments, onUnexpectedEnd: violation, signal });
   try {
-    return await inCluster(crew, violations, violation, options);
+    const done = await inCluster(crew, violations, violation, options);
+    if (done.violations.length > 0) crew.keepLogs(options.keep);
+    return done;
   } finally {
     await crew.stop();
   }
@@ -193,7 +197,8 @@ async function happen(fault: Fault, record: FaultRecord, holdMs: number, signal:
     record.note = await fault.begin();
     await pause(holdMs, signal);
   } finally {
-    await fault.end();
+    const said = await fault.end();
+    record.note = [record.note ?? [], said ?? []].flat().join('; ') || undefined;
   }
 }
 
@@ -207,7 +212,9 @@ function weighted(kinds: readonly FaultKind[], random: Prng): FaultKind {
 /** Everybody runs and is ready again, and clients get answers. */
 async function comesBack({ crew, signal, violation }: Ground, history: History): Promise<void> {
   await crew.back(crew.members);
-  await heal(crew, crew.members);
+  const healed = async (): Promise<true | undefined> =>
+    (await heal(crew, crew.members)).length === 0 ? true : undefined;
+  if ((await within(AFTER_MS_MAX, signal, healed)) === undefined) violation('faults of links could not be undone');
   if (signal.aborted) return;
   try {
     await crew.cluster.ready(crew.members);
@@ -215,6 +222,7 @@ async function comesBack({ crew, signal, violation }: Ground, history: History):
     violation(`after all faults were undone: ${messageOf(error)}`);
   }
   const before = history.ok;
+  await pause(CALM_MS_MIN, signal);
   const isWorking = (): true | undefined => (history.ok >= before + OK_AFTER_MIN ? true : undefined);
   if ((await within(AFTER_MS_MAX, signal, isWorking)) === undefined)
     violation(
