@@ -113,7 +113,10 @@ async function inCluster(
   const durationMs = now();
   workload.check();
   say(`Reading ${history.logs.size} logs and ${history.decrees.size} decrees at every learner …`);
-  const copies = await readBack(crew, [...history.logs.keys(), ...history.decrees.keys()]);
+  const copies = await readBack(crew, [...history.logs.keys(), ...history.decrees.keys()]).catch((error: unknown) => {
+    violation(`the learners could not be read when all faults were undone: ${messageOf(error)}`);
+    return [];
+  });
   for (const text of await distrusted(crew)) violation(text);
   say(`Judging ${history.moments.length} operations …`);
   const judgement = verify(history, copies);
