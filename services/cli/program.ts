@@ -1,6 +1,8 @@
 /** The command line: which commands there are, what each takes, and how each is shown in `--help`. */
 import { Command, CommanderError, Option } from 'commander';
 import { bench } from './commands/bench.ts';
+import { delay, drop, heal, list, partition } from './commands/fault.ts';
+import type { FaultOptions } from './commands/fault.ts';
 import { dump, verify } from './commands/journal.ts';
 import { showLog, subscribe } from './commands/log.ts';
 import type { LogOptions } from './commands/log.ts';
@@ -65,13 +67,14 @@ function build(io: Io, done: (code: number) => void): Command {
     };
   valueCommands(program, add, cluster);
   clusterCommands(program, add, cluster);
+  faultCommands(program, add, cluster);
   localCommands(program, add, io, done);
   return program;
 }
 
 type Add = (parent: Command, usage: string, about: string, example: readonly string[]) => Command;
 /** What commander hands over; each command reads what it declared. */
-type Options = ProposeOptions & LogOptions & StatusOptions & { readonly force?: boolean };
+type Options = ProposeOptions & LogOptions & StatusOptions & FaultOptions & { readonly force?: boolean };
 type Action = (args: string[], options: Options, context: Context) => Promise<number>;
 type Cluster = (run: Action) => (...given: unknown[]) => Promise<void>;
 
@@ -146,6 +149,47 @@ function clusterCommands(program: Command, add: Add, cluster: Cluster): void {
   )
     .option('--force', 'even where fewer disks than trim.holders keep what acceptors have dropped')
     .action(cluster(([id = ''], options, context) => forgetLearner(id, options.force ?? false, context)));
+}
+
+function faultCommands(program: Command, add: Add, cluster: Cluster): void {
+  const fault = program
+    .command('fault')
+    .description('Messages between members that are cut, lost or held on purpose; for clusters started with --faults.')
+    .exitOverride();
+  const lasting = (command: Command): Command =>
+    clusterOptions(command).option('--for <time>', 'how long it lasts, such as 10s (default: until it is healed)');
+  const onTheWay = (command: Command): Command =>
+    lasting(command).option('--both-ways', 'also what the second side sends to the first');
+  lasting(
+    add(fault, 'partition <who...>', 'Cut members from one another: A[,B…] from C[,D…]. Both sides make it.', [
+      'synodctl fault partition acceptor-1 from proposer-1,proposer-2',
+      'synodctl fault partition proposer-1,acceptor-1 from all --for 10s',
+      'synodctl fault partition acceptor-1 from learners --one-way',
+    ]),
+  )
+    .option('--one-way', 'only what the first side sends to the second is lost')
+    .action(cluster((words, options, context) => partition(words, options, context)));
+  onTheWay(
+    add(fault, 'drop <share> <who...>', 'Lose a share of the messages: SHARE A[,B…] to C[,D…].', [
+      'synodctl fault drop 30% proposers to acceptor-1',
+    ]),
+  ).action(cluster((words, options, context) => drop(words, options, context)));
+  onTheWay(
+    add(fault, 'delay <time> <who...>', 'Hold messages, in order: TIME A[,B…] to C[,D…].', [
+      'synodctl fault delay 50ms --jitter 20ms proposer-1 to acceptors',
+    ]),
+  )
+    .option('--jitter <time>', 'hold each by up to so much more, by chance')
+    .action(cluster((words, options, context) => delay(words, options, context)));
+  clusterOptions(
+    add(fault, 'heal [id...]', 'End faults, or all of them, at every member at once.', [
+      'synodctl fault heal',
+      'synodctl fault heal 3f9a01',
+    ]),
+  ).action(cluster((ids, _options, context) => heal(ids, context)));
+  clusterOptions(add(fault, 'list', 'The faults in force, member by member.', ['synodctl fault list'])).action(
+    cluster((_args, _options, context) => list(context)),
+  );
 }
 
 function localCommands(program: Command, add: Add, io: Io, done: (code: number) => void): void {

@@ -100,8 +100,15 @@ function memberRow({ place, id, said }: Member): MemberRow {
           ? said.status.storeBytes
           : null,
     bytesMax: said.role === 'acceptor' ? (said.status.journal?.bytesMax ?? null) : null,
-    notes: [...missing, ...notesOf(said)].filter((note, at, all) => note !== '' && all.indexOf(note) === at),
+    notes: [...missing, ...faultNotes(process), ...notesOf(said)].filter(
+      (note, at, all) => note !== '' && all.indexOf(note) === at,
+    ),
   };
+}
+
+function faultNotes(process: Process | undefined): string[] {
+  if (process?.faultsOn !== true) return [];
+  return process.faults.length === 0 ? ['faults on'] : process.faults.map((fault) => `fault ${fault}`);
 }
 
 function isSilent(said: Said): boolean {

@@ -102,6 +102,11 @@ export function duration(about: RangeAbout): Setting<number> {
   });
 }
 
+/** Milliseconds of `100ms`, `5s`, `2m`, `1h`; undefined for anything else. */
+export function readDuration(given: string): number | undefined {
+  return withUnit(given, DURATION_MS);
+}
+
 const SIZE_BYTES: Readonly<Record<string, number>> = {
   B: 1,
   KiB: 1024,

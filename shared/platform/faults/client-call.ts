@@ -19,6 +19,8 @@ export class ClientCall implements GrpcCall {
   readonly #deadline: Deadline | undefined;
   #listener: Partial<InterceptingListener> | undefined;
   #started = false;
+  /** grpc-js said how the call ended, and will say no more. */
+  #over = false;
   #ended = false;
   /** This process gave the call up. */
   #cancelled = false;
@@ -48,7 +50,7 @@ export class ClientCall implements GrpcCall {
         for (; this.#readsBeforeStart > 0; this.#readsBeforeStart--) this.#next.startRead();
       },
     });
-    // A call that grpc-js does not know of yet has nobody else who keeps its deadline.
+    // A call that grpc-js does not know of has nobody else who keeps its deadline.
     if (!this.#started) this.#armDeadline();
   }
 
@@ -91,7 +93,7 @@ export class ClientCall implements GrpcCall {
   cancelWithStatus(code: STATUS, details: string): void {
     this.#cancelled = true;
     // Where the other end can hear it, grpc-js says so, and answers with the status.
-    if (this.#started && !this.#judged.isOutCut) this.#next.cancelWithStatus(code, details);
+    if (this.#started && !this.#over && !this.#judged.isOutCut) this.#next.cancelWithStatus(code, details);
     else this.#end(code, details);
   }
 
@@ -117,10 +119,11 @@ export class ClientCall implements GrpcCall {
         const deliver = (): void => {
           this.#finish(status);
         };
-        // What was said here passes no network.
+        this.#over = true;
         if (this.#ended) return;
+        // What was said here passes no network.
         if (this.#cancelled || status.code === STATUS.DEADLINE_EXCEEDED) deliver();
-        else lane.send({ isMessage: false, bytes: 0, deliver });
+        else if (lane.send({ isMessage: false, bytes: 0, deliver }) !== 'delivered') this.#armDeadline();
       },
     };
   }
@@ -149,20 +152,25 @@ export class ClientCall implements GrpcCall {
   #armDeadline(): void {
     if (this.#deadline === undefined || this.#deadline === Infinity) return;
     const ms = Math.max(0, Number(this.#deadline) - Date.now());
+    this.#cancelDeadline();
     this.#cancelDeadline = this.#ports.clock.after(ms, () => {
-      if (!this.#started) this.#end(STATUS.DEADLINE_EXCEEDED, 'Deadline exceeded before the call left (faults)');
+      this.#end(
+        STATUS.DEADLINE_EXCEEDED,
+        'Deadline exceeded: the call or its answer was lost or held on purpose (faults)',
+      );
     });
   }
 
   /** Ends the call here and, once it can hear it, at the other end. */
   #end(code: STATUS, details: string): void {
     if (this.#ended) return;
-    const cancel = this.#started
-      ? (): void => {
-          this.#next.cancelWithStatus(STATUS.CANCELLED, details);
-        }
-      : undefined;
-    this.#finish({ code, details, metadata: new Metadata() }, cancel);
+    const cancel = (): void => {
+      this.#next.cancelWithStatus(STATUS.CANCELLED, details);
+    };
+    // One that never left is over for grpc-js, too, which keeps its deadline; nobody else knows of it.
+    if (!this.#started) cancel();
+    const owed = this.#started && !this.#over ? cancel : undefined;
+    this.#finish({ code, details, metadata: new Metadata() }, owed);
   }
 
   #finish(status: StatusObject, owed?: () => void): void {

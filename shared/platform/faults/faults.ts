@@ -128,10 +128,24 @@ export class Faults {
       },
       heal: (request) => {
         open(request);
-        const healed = this.#table.heal(request.ids.length === 0 ? undefined : request.ids);
+        const healed = this.heal(request.ids.length === 0 ? undefined : request.ids);
         return { healed: healed.map(writeFault) };
       },
     });
+  }
+
+  /** Messages lost here on purpose, and held, since the start. */
+  get dropped(): number {
+    return this.#dropped;
+  }
+
+  get delayed(): number {
+    return this.#delayed;
+  }
+
+  /** Ends faults by their ids, or all. Returns those that were in force. */
+  heal(ids?: readonly string[]): Fault[] {
+    return this.#table.heal(ids);
   }
 
   /** Puts a fault in force. Throws RESOURCE_EXHAUSTED when there are too many. */

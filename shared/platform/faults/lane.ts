@@ -111,6 +111,8 @@ export class Lane {
       if (this.#lost || table.cuts(peer, way)) this.#lose(first.item, true);
       else first.item.deliver();
     }
+    this.#cancelTimer?.();
+    this.#cancelTimer = undefined;
     this.#arm();
   }
 

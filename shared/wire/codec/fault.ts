@@ -112,10 +112,17 @@ export function writeFault({ id, action, peers, direction, forMs }: Fault): Wire
   };
 }
 
-/** `proposer 2`, `proposers`, `all roles`, `clients`. */
-export function peerText({ role, id }: FaultPeer): string {
-  if (role === undefined) return 'all roles';
-  return id === undefined ? `${role}s` : `${role} ${String(id)}`;
+/** `acceptor 1, proposers 1 and 2, clients`, or `all roles`. */
+export function peersText(peers: readonly FaultPeer[]): string {
+  const roles = [...new Set(peers.map(({ role }) => role))];
+  const texts = roles.map((role) => {
+    if (role === undefined) return 'all roles';
+    const of = peers.filter((peer) => peer.role === role).map(({ id }) => id);
+    if (of.includes(undefined)) return `${role}s`;
+    const last = String(of[of.length - 1]);
+    return of.length === 1 ? `${role} ${last}` : `${role}s ${of.slice(0, -1).join(', ')} and ${last}`;
+  });
+  return texts.join(', ');
 }
 
 /** What a fault does to messages, in a few words: `cut`, `drop 30 %`, `delay 50 ms + up to 20 ms`. */
@@ -135,7 +142,7 @@ const DIRECTION_TEXT: Readonly<Record<FaultDirection, string>> = { in: 'from', o
 /** One line for a person: `k3: cut from and to proposer 1, until it is healed`. */
 export function faultText({ id, action, peers, direction, forMs }: Fault): string {
   const until = forMs === 0 ? 'until it is healed' : `for ${String(Math.ceil(forMs / 100) / 10)} s more`;
-  return `${id}: ${actionText(action)} ${DIRECTION_TEXT[direction]} ${peers.map(peerText).join(', ')}, ${until}`;
+  return `${id}: ${actionText(action)} ${DIRECTION_TEXT[direction]} ${peersText(peers)}, ${until}`;
 }
 
 /** What a role answers whose setting `faults` is off. */

@@ -134,6 +134,7 @@ describe('exit codes', () => {
       ...[
         ['leader', 'move'],
         ['learner', 'forget'],
+        ...['partition', 'drop', 'delay', 'heal', 'list'].map((name) => ['fault', name]),
         ['journal', 'verify'],
         ['journal', 'dump'],
       ],
