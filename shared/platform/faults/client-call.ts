@@ -3,6 +3,7 @@ import { Metadata, status as STATUS } from '@grpc/grpc-js';
 import type { Deadline, InterceptingListener, NextCall, StatusObject } from '@grpc/grpc-js';
 import { JudgedCall } from './judged-call.ts';
 import type { CallPorts } from './judged-call.ts';
+import { Reading } from './reading.ts';
 import type { Peer } from './table.ts';
 
 /** A call as grpc-js hands it from one interceptor to the next. */
@@ -24,14 +25,16 @@ export class ClientCall implements GrpcCall {
   #ended = false;
   /** This process gave the call up. */
   #cancelled = false;
-  /** Messages that the caller asked for before the call started. */
-  #readsBeforeStart = 0;
-  /** Messages that were asked for here while others are held, so that reading goes on. */
-  #readAhead = 0;
+  readonly #reading: Reading;
+  /** The caller asked for a message before the call started. */
+  #wantsBeforeStart = false;
   #cancelDeadline = (): void => undefined;
 
   constructor(next: GrpcCall, peer: Peer, ports: CallPorts, deadline: Deadline | undefined) {
     this.#next = next;
+    this.#reading = new Reading(() => {
+      next.startRead();
+    });
     this.#ports = ports;
     this.#deadline = deadline;
     this.#judged = new JudgedCall(peer, ports, () => {
@@ -47,7 +50,7 @@ export class ClientCall implements GrpcCall {
       deliver: () => {
         this.#started = true;
         this.#next.start(metadata, this.#receiver());
-        for (; this.#readsBeforeStart > 0; this.#readsBeforeStart--) this.#next.startRead();
+        if (this.#wantsBeforeStart) this.#reading.want();
       },
     });
     // A call that grpc-js does not know of has nobody else who keeps its deadline.
@@ -85,9 +88,8 @@ export class ClientCall implements GrpcCall {
   }
 
   startRead(): void {
-    if (this.#readAhead > 0) this.#readAhead--;
-    else if (this.#started) this.#next.startRead();
-    else this.#readsBeforeStart++;
+    if (this.#started) this.#reading.want();
+    else this.#wantsBeforeStart = true;
   }
 
   cancelWithStatus(code: STATUS, details: string): void {
@@ -129,6 +131,7 @@ export class ClientCall implements GrpcCall {
   }
 
   #onMessage(message: unknown): void {
+    this.#reading.got();
     if (this.#ended) return;
     const { in: lane } = this.#judged;
     const deliver = (): void => {
@@ -142,11 +145,7 @@ export class ClientCall implements GrpcCall {
     const fate = lane.send({ isMessage: true, bytes: sizeOf(message), deliver });
     if (fate === 'delivered') return;
     // The caller asks for the next one when it has this one; until then reading goes on here.
-    if (fate === 'held') {
-      if (!lane.hasRoom) return;
-      this.#readAhead++;
-    }
-    this.#next.startRead();
+    if (fate === 'lost' || lane.hasRoom) this.#reading.want();
   }
 
   #armDeadline(): void {

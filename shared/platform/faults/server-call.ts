@@ -6,6 +6,7 @@ import { sizeOf, LOST_TEXT } from './client-call.ts';
 import { JudgedCall } from './judged-call.ts';
 import type { CallPorts } from './judged-call.ts';
 import type { Item } from './lane.ts';
+import { Reading } from './reading.ts';
 
 type Listener = Parameters<ServerInterceptingCallInterface['start']>[0];
 type PartialStatus = Parameters<ServerInterceptingCallInterface['sendStatus']>[0];
@@ -19,11 +20,14 @@ export class ServerCall implements ServerInterceptingCallInterface {
   #judged: JudgedCall | undefined;
   /** What is to be sent before that. */
   #early: Item[] = [];
-  #readAhead = 0;
+  readonly #reading: Reading;
   #ended = false;
 
   constructor(next: ServerInterceptingCallInterface, path: string, ports: CallPorts) {
     this.#next = next;
+    this.#reading = new Reading(() => {
+      next.startRead();
+    });
     this.#path = path;
     this.#ports = ports;
   }
@@ -78,8 +82,7 @@ export class ServerCall implements ServerInterceptingCallInterface {
   }
 
   startRead(): void {
-    if (this.#readAhead > 0) this.#readAhead--;
-    else this.#next.startRead();
+    this.#reading.want();
   }
 
   getPeer(): string {
@@ -107,6 +110,7 @@ export class ServerCall implements ServerInterceptingCallInterface {
   }
 
   #onMessage(message: unknown): void {
+    this.#reading.got();
     const { in: lane } = this.#judged ?? this.#identify(message);
     const deliver = (): void => {
       if (!this.#ended) this.#listener?.onReceiveMessage(message);
@@ -114,11 +118,7 @@ export class ServerCall implements ServerInterceptingCallInterface {
     const fate = lane.send({ isMessage: true, bytes: sizeOf(message), deliver });
     if (fate === 'delivered') return;
     // The handler asks for the next one when it has this one; until then reading goes on here.
-    if (fate === 'held') {
-      if (!lane.hasRoom) return;
-      this.#readAhead++;
-    }
-    this.#next.startRead();
+    if (fate === 'lost' || lane.hasRoom) this.#reading.want();
   }
 
   /** What comes in and is no message. Before the first message nobody is known to judge. */
