@@ -165,7 +165,7 @@ function fill(file: string): void {
 async function hasRoom({ http }: Member): Promise<boolean | undefined> {
   try {
     const answer = await fetch(`http://${http}/metrics`, { signal: AbortSignal.timeout(2_000) });
-    const said = /^synod_acceptor_journal_has_room (\d)/m.exec(await answer.text())?.[1];
+    const said = /^synod_acceptor_journal_has_room(?:\{[^}]*\})? (\d)/m.exec(await answer.text())?.[1];
     return said === undefined ? undefined : said === '1';
   } catch (error) {
     if (error instanceof Error) return undefined;
