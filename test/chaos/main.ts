@@ -46,13 +46,17 @@ async function main(): Promise<number> {
   if (options.json) console.log(JSON.stringify(result));
   else for (const line of report(result)) console.log(line);
   say(`The result is in ${[file, options.html ?? []].flat().join(' and ')}`);
-  if (result.violations.length === 0) return 0;
-  const { history, copies } = done;
+  const isGood = result.violations.length === 0;
+  if (options.history || !isGood) writeHistory(`${file}.history`, done);
+  if (!isGood) say(`What the members printed is in ${file}.logs`);
+  return isGood ? 0 : 1;
+}
+
+/** Everything that the run was judged by. */
+function writeHistory(file: string, { history, copies }: Run): void {
   const all = { logs: [...history.logs.values()], decrees: [...history.decrees.values()] };
-  const evidence = copies.map(({ learner, logs }) => ({ learner, logs: [...logs] }));
-  write(`${file}.history`, JSON.stringify({ ...all, copies: evidence }));
-  say(`The whole history is in ${file}.history, what the members printed in ${file}.logs`);
-  return 1;
+  write(file, JSON.stringify({ ...all, copies: copies.map(({ learner, logs }) => ({ learner, logs: [...logs] })) }));
+  say(`The whole history is in ${file}`);
 }
 
 function resultOf(done: Run, options: ChaosOptions, when: string): ChaosResult {

@@ -13,6 +13,8 @@ export interface ChaosOptions {
   readonly json: boolean;
   readonly out: string | undefined;
   readonly html: string | undefined;
+  /** Write the whole history down where nothing is wrong, too. */
+  readonly history: boolean;
 }
 
 export const HELP = `npm run chaos -- [flags]: real processes that are hurt, and the history of their clients judged
@@ -32,6 +34,7 @@ linearizable.
   --html FILE      a page with the timeline
   --out FILE       the result as JSON; where something is wrong, the whole history and the
                    logs of all members go beside it (default results/chaos-TIME.json)
+  --history        write the whole history beside the result where nothing is wrong, too
   --json           print the result as JSON instead of text
 
 example: npm run chaos -- --seconds 60 --seed 7 --html results/chaos.html
@@ -46,7 +49,7 @@ export function readOptions(argv: readonly string[]): ChaosOptions | 'help' {
     args: [...argv],
     options: {
       ...{ seconds: text, seed: text, acceptors: text, proposers: text, learners: text, clients: text, rate: text },
-      ...{ only: text, html: text, out: text, json: flag, help: flag },
+      ...{ only: text, html: text, out: text, history: flag, json: flag, help: flag },
     },
   });
   if (values.help === true) return 'help';
@@ -74,5 +77,6 @@ export function readOptions(argv: readonly string[]): ChaosOptions | 'help' {
     json: values.json ?? false,
     out: values.out,
     html: values.html,
+    history: values.history ?? false,
   };
 }
