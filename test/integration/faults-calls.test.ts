@@ -280,6 +280,22 @@ describe('a stream', () => {
     stream.close();
   });
 
+  test.each(SIDES)('is read on after messages that were held at %s were let go together', async (side) => {
+    const { stream, heard, downs } = open();
+    await until(() => stream.up);
+    make(side, { kind: 'delay', ms: 60_000, jitterMs: 0 });
+    for (let n = 0; n < 200; n++) stream.send(numbered(n));
+    await until(() => at(side).delayed >= 200);
+    heal(side);
+    // One at a time, so that each waits for the reading that the one before it left behind.
+    for (let n = 200; n < 250; n++) {
+      stream.send(numbered(n));
+      await until(() => heard.length === n + 1);
+    }
+    expect([texts(heard), downs.length]).toEqual([numbers(0, 250), 0]);
+    stream.close();
+  });
+
   test('is not slower for its length: what is held does not hold up what comes after it', async () => {
     const { stream, heard } = open();
     await until(() => stream.up);

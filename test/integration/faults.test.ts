@@ -6,6 +6,7 @@
 import { afterEach, describe, expect, test } from '@jest/globals';
 import { faults } from '../../shared/client/index.ts';
 import type { FaultPeer, NewFault } from '../../shared/client/index.ts';
+import { ProposerServiceService } from '../../shared/wire/gen/synod/v1/proposer_service.ts';
 import { TestCluster } from '../support/proposer.ts';
 import { until } from '../support/until.ts';
 
@@ -58,5 +59,49 @@ describe('an acceptor that is cut off', () => {
     await until(() => votes(3, log) > votes(2, log));
     await faults.heal(cluster.at('acceptors', 3));
     await cluster.propose(1, { log });
+  }, 30_000);
+});
+
+describe('what a role under test says of itself', () => {
+  const page = async (http: string, path: string): Promise<string> => (await fetch(`http://${http}${path}`)).text();
+
+  test('Status, /status.json and metrics tell that faults are on, which are in force, and what they took', async () => {
+    cluster = await TestCluster.startAll({ faults: true });
+    await cluster.propose(1, { log: 'c' });
+    const [one, two] = [cluster.proposers.get(1), cluster.acceptors.get(1)];
+    await faults.add(cluster.at('proposers', 1), { ...CUT, id: 'seen', peers: [{ role: 'acceptor', id: 1 }] });
+    await until(() => (one?.node.faults.dropped ?? 0) > 0);
+    const line = 'seen: cut from and to acceptor 1, until it is healed';
+    const request = { header: undefined };
+    const call = { timeoutMs: 5_000 };
+    const status = await cluster.client(1).unary(ProposerServiceService.status, request, call);
+    expect(status.process).toMatchObject({ faultsOn: true, faults: [line] });
+    expect(JSON.parse(await page(one?.httpAddress ?? '', '/status.json'))).toMatchObject({
+      faultsOn: true,
+      faults: [line],
+    });
+    const metrics = await page(one?.httpAddress ?? '', '/metrics');
+    expect(metrics).toMatch(/^synod_proposer_faults_active\{.*\} 1$/m);
+    expect(metrics).toMatch(/^synod_proposer_faults_messages_dropped_total\{.*\} [1-9]\d*$/m);
+    // The control: a role where none is in force.
+    expect(JSON.parse(await page(two?.http ?? '', '/status.json'))).toMatchObject({
+      process: { faultsOn: true, faults: [] },
+    });
+    expect(await page(two?.http ?? '', '/metrics')).toMatch(/^synod_acceptor_faults_active\{.*\} 0$/m);
+  }, 30_000);
+
+  test('where faults are off, every call is refused with the setting, outcome none', async () => {
+    cluster = await TestCluster.start();
+    await cluster.startProposer(1);
+    for (const role of ['acceptors', 'proposers', 'learners'] as const) {
+      const refused = { code: 'FAILED_PRECONDITION', outcome: 'none', message: expect.stringContaining('--faults') };
+      await expect(faults.add(cluster.at(role, 1), CUT)).rejects.toMatchObject(refused);
+      await expect(faults.list(cluster.at(role, 1))).rejects.toMatchObject(refused);
+      await expect(faults.heal(cluster.at(role, 1))).rejects.toMatchObject(refused);
+    }
+    const status = await cluster
+      .client(1)
+      .unary(ProposerServiceService.status, { header: undefined }, { timeoutMs: 5_000 });
+    expect(status.process).toMatchObject({ faultsOn: false, faults: [] });
   }, 30_000);
 });
