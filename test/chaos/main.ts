@@ -5,6 +5,7 @@ import { cpus } from 'node:os';
 import { dirname, join } from 'node:path';
 import { messageOf } from '../../shared/base/errors.ts';
 import type { Moment, Outcome } from './history.ts';
+import { hasOwnNetwork, inOwnNetwork, whyNoOwnNetwork } from './network.ts';
 import { HELP, readOptions } from './options.ts';
 import type { ChaosOptions } from './options.ts';
 import { page } from './page.ts';
@@ -33,13 +34,16 @@ async function main(): Promise<number> {
     console.log(HELP);
     return 0;
   }
+  const noNetwork = hasOwnNetwork() ? undefined : whyNoOwnNetwork();
+  if (noNetwork === undefined && !hasOwnNetwork()) return inOwnNetwork();
   const abort = new AbortController();
+  if (hasOwnNetwork()) abortWithParent(abort);
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => abort.abort());
   const { shape, seed } = options;
   say(`Seed ${seed}: ${shape.acceptors} acceptors, ${shape.proposers} proposers, ${shape.learners} learners …`);
   const when = new Date().toISOString();
   const file = options.out ?? join('results', `chaos-${when.replaceAll(/[:.]/g, '-')}.json`);
-  const done = await run({ ...options, keep: `${file}.logs`, say, signal: abort.signal });
+  const done = await run({ ...options, keep: `${file}.logs`, noNetwork, say, signal: abort.signal });
   const result = resultOf(done, options, when);
   write(file, JSON.stringify(result));
   if (options.html !== undefined) write(options.html, page(result));
@@ -50,6 +54,14 @@ async function main(): Promise<number> {
   if (options.history || !isGood) writeHistory(`${file}.history`, done);
   if (!isGood) say(`What the members printed is in ${file}.logs`);
   return isGood ? 0 : 1;
+}
+
+/** Who started this run in a network of its own may be killed; what it started must not stay. */
+function abortWithParent(abort: AbortController): void {
+  const parent = process.ppid;
+  setInterval(() => {
+    if (process.ppid !== parent) abort.abort();
+  }, 200).unref();
 }
 
 /** Everything that the run was judged by. */

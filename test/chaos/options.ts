@@ -20,6 +20,7 @@ export interface ChaosOptions {
 export const HELP = `npm run chaos -- [flags]: real processes that are hurt, and the history of their clients judged
 
 Starts a cluster of its own. Clients propose, read and decide while processes are killed and paused, disks fail and links are cut.
+Where this machine allows it, the run has a network of its own, in which packets vanish.
 Then everything is undone and must come back; nothing acknowledged may be lost, learners must agree, and every history must be
 linearizable.
 
@@ -30,7 +31,7 @@ linearizable.
   --learners N     default: 2 or 3, by the seed
   --clients N      default 4
   --rate N         operations a second that clients aim at, together (default 150)
-  --only TEXT      only faults whose name matches, such as "kill", "pause" or "sync error"
+  --only TEXT      only faults whose name matches, such as "kill", "pause" or "network"
   --html FILE      a page with the timeline
   --out FILE       the result as JSON; where something is wrong, the whole history and the
                    logs of all members go beside it (default results/chaos-TIME.json)

@@ -11,6 +11,7 @@ import { fullDisks, syncErrors } from './disks.ts';
 import type { Fault, FaultKind, Ground, Skipped } from './fault.ts';
 import { History } from './history.ts';
 import { heal, linkFaults } from './links.ts';
+import { networkFaults } from './network.ts';
 import { processFaults } from './processes.ts';
 import { distrusted, readBack } from './read-back.ts';
 import type { FaultRecord } from './result.ts';
@@ -40,6 +41,8 @@ export interface RunOptions {
   readonly rate: number;
   /** Only kinds of faults whose name matches. */
   readonly only: RegExp | undefined;
+  /** Why there are no faults of the network; undefined where there are. */
+  readonly noNetwork: string | undefined;
   /** A folder for the logs of all members, made where something is wrong. */
   readonly keep: string;
   readonly say: (line: string) => void;
@@ -94,7 +97,7 @@ async function inCluster(
   let kinds: Kinds;
   let okBeforeFaults: number;
   try {
-    kinds = await kindsOf(ground, options.only);
+    kinds = await kindsOf(ground, options);
     await calm(history, now, signal);
     okBeforeFaults = history.ok;
     const end = now() + 1_000 * seconds;
@@ -144,16 +147,16 @@ interface Kinds {
   readonly skipped: readonly Skipped[];
 }
 
-async function kindsOf(ground: Ground, only: RegExp | undefined): Promise<Kinds> {
+async function kindsOf(ground: Ground, { only, noNetwork }: RunOptions): Promise<Kinds> {
   const isWanted = ({ name }: { readonly name: string }): boolean => only?.test(name) ?? true;
+  const links = [...linkFaults(ground), ...networkFaults(ground, noNetwork)].filter(isWanted);
   const all: (FaultKind | Skipped)[] = processFaults(ground).filter(isWanted);
   if (isWanted({ name: 'sync error' })) all.push(syncErrors(ground));
   if (isWanted({ name: 'full disk' })) all.push(await fullDisks(ground));
-  return {
-    processes: all.flatMap((each) => ('why' in each ? [] : [each])),
-    links: linkFaults(ground).filter(isWanted),
-    skipped: all.flatMap((each) => ('why' in each ? [each] : [])),
-  };
+  const able = (kinds: readonly (FaultKind | Skipped)[]): FaultKind[] =>
+    kinds.flatMap((each) => ('why' in each ? [] : [each]));
+  const skipped = [...all, ...links].flatMap((each) => ('why' in each ? [each] : []));
+  return { processes: able(all), links: able(links), skipped };
 }
 
 async function calm(history: History, now: () => number, signal: AbortSignal): Promise<void> {
