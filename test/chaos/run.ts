@@ -4,7 +4,7 @@
  */
 import { setMaxListeners } from 'node:events';
 import { Prng } from '../../shared/base/prng.ts';
-import { messageOf } from '../../shared/base/errors.ts';
+import { SynodError, messageOf } from '../../shared/base/errors.ts';
 import { Crew, nameOf, pause, within } from './crew.ts';
 import type { Shape } from './crew.ts';
 import { fullDisks, syncErrors } from './disks.ts';
@@ -112,7 +112,7 @@ async function inCluster(
     await workload.stop();
   }
   for (const kind of [...kinds.processes, ...kinds.links]) await kind.close?.();
-  if (signal.aborted) throw new Error('the run was given up');
+  if (signal.aborted) throw new SynodError('CANCELLED', 'the run was given up');
   const durationMs = now();
   workload.check();
   say(`Reading ${history.logs.size} logs and ${history.decrees.size} decrees at every learner …`);
