@@ -33,6 +33,11 @@ export interface ClusterOptions extends Partial<Shape> {
   readonly say?: (line: string) => void;
   /** Milliseconds until a proposal must succeed. Default 60,000. */
   readonly readyMsMax?: number;
+  /**
+   * Milliseconds after which a start goes on without members that are not ready while the rest is enough for proposals, such as a
+   * learner that has much to catch up with. Default: it waits for all.
+   */
+  readonly laggardsMsMax?: number;
   /** Milliseconds that a role may take to stop before it is killed. Default 10,000. */
   readonly stopMsMax?: number;
   /** Gives up a start that is not ready yet. */
@@ -76,18 +81,7 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
   const { acceptors = 3, proposers = 2, learners = 2 } = options;
   const shape: Shape = { acceptors, proposers, learners };
   const say = options.say ?? ((): void => undefined);
-  const claim = await portsOf(options.portBase ?? 7000, shape);
-  const portBase = claim.base;
-  const members = layout(shape, portBase, options.data);
-  // Everything that can be wrong is looked at before the first byte is written and the first process started.
-  let folder: ClaimedFolder;
-  try {
-    await checkPorts(members);
-    folder = claimFolder(options.data, shape);
-  } catch (error) {
-    await claim.release();
-    throw error;
-  }
+  const { portBase, members, folder, release } = await claimPlace(options, shape);
   let reportRefusal: (why: string) => void = () => undefined;
   const refused = new Promise<string>((resolve) => (reportRefusal = resolve));
   let isStarted = false;
@@ -130,16 +124,17 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
     restart: (role, id) => of(role, id).restartNow(),
     ready: (chosen) => {
       const asked = chosen?.map(({ role, id }) => of(role, id));
-      return waitReady(processes, asked, readyMsMax, say, options.signal);
+      return waitReady(processes, asked, { readyMsMax, laggardsMsMax: Infinity, say, signal: options.signal });
     },
     stop() {
-      stopping ??= stopAll(processes, stopMsMax).finally(folder.release).finally(claim.release);
+      stopping ??= stopAll(processes, stopMsMax).finally(release);
       return stopping;
     },
   };
   try {
     for (const each of processes) each.start();
-    await cluster.ready();
+    const { laggardsMsMax = Infinity, signal } = options;
+    await waitReady(processes, undefined, { readyMsMax, laggardsMsMax, say, signal });
   } catch (error) {
     await cluster.stop();
     throw error;
@@ -150,8 +145,33 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
   return cluster;
 }
 
+interface Place {
+  readonly portBase: number;
+  readonly members: readonly Member[];
+  readonly folder: ClaimedFolder;
+  readonly release: () => Promise<void>;
+}
+
+/** Takes ports and folder. Everything that can be wrong is looked at before the first byte is written and the first process started. */
+async function claimPlace(options: ClusterOptions, shape: Shape): Promise<Place> {
+  const claim = await claimPorts(options.portBase ?? 7000, shape);
+  try {
+    const members = layout(shape, claim.base, options.data);
+    await checkPorts(members);
+    const folder = claimFolder(options.data, shape);
+    const release = (): Promise<void> => {
+      folder.release();
+      return claim.release();
+    };
+    return { portBase: claim.base, members, folder, release };
+  } catch (error) {
+    await claim.release();
+    throw error;
+  }
+}
+
 /** The ports of a cluster: those that were asked for, or a base that is claimed while the cluster runs. */
-async function portsOf(portBase: number | 'free', shape: Shape): Promise<PortClaim> {
+async function claimPorts(portBase: number | 'free', shape: Shape): Promise<PortClaim> {
   if (portBase !== 'free') return { base: portBase, ports: [], release: () => Promise.resolve() };
   const most = Math.max(...ROLES.map((role) => shape[`${role}s`]));
   if (most > CLAIMED_MEMBERS_MAX)
@@ -166,11 +186,14 @@ function refusals(processes: readonly RoleProcess[]): string[] {
   return processes.flatMap(({ refusal }) => refusal ?? []);
 }
 
-/** Whether a quorum of acceptors, a proposer and a learner are left without those that refuse to run. */
-function suffices(processes: readonly RoleProcess[]): boolean {
+/** Whether a quorum of acceptors, a proposer and a learner are among those that count: by default all that do not refuse to run. */
+function suffices(
+  processes: readonly RoleProcess[],
+  counts: (each: RoleProcess) => boolean = ({ refusal }) => refusal === undefined,
+): boolean {
   return ROLES.every((role) => {
     const all = processes.filter(({ member }) => member.role === role);
-    const left = all.filter(({ refusal }) => refusal === undefined).length;
+    const left = all.filter(counts).length;
     return left >= (role === 'acceptor' ? Math.floor(all.length / 2) + 1 : 1);
   });
 }
@@ -210,6 +233,11 @@ function endpointList(members: readonly Member[]): string {
   return members.map(({ id, grpc }) => `${String(id)}=${grpc}`).join(',');
 }
 
+/** How long a start waits for what. Milliseconds. */
+interface Patience extends Required<Pick<ClusterOptions, 'readyMsMax' | 'laggardsMsMax' | 'say'>> {
+  readonly signal: AbortSignal | undefined;
+}
+
 /** A role that ends this often during a start will not stay up. */
 const RESTARTS_MAX = 3;
 
@@ -217,18 +245,14 @@ const RESTARTS_MAX = 3;
 async function waitReady(
   all: readonly RoleProcess[],
   chosen: readonly RoleProcess[] | undefined,
-  msMax: number,
-  say: (line: string) => void,
-  signal: AbortSignal | undefined,
+  { readyMsMax, laggardsMsMax, say, signal }: Patience,
 ): Promise<void> {
   const began = performance.now();
   for (let told = 0; ;) {
     const processes = chosen ?? all.filter(({ refusal }) => refusal === undefined);
-    const answers = await Promise.all(
-      processes.map(async (each) => ({ name: each.name, log: each.logFile, why: await each.whyNotReady() })),
-    );
-    const missing = answers.flatMap(({ name, log, why }) =>
-      why === undefined ? [] : [`${name}: ${why} (log ${log})`],
+    const answers = await Promise.all(processes.map(async (each) => ({ each, why: await each.whyNotReady() })));
+    const missing = answers.flatMap(({ each, why }) =>
+      why === undefined ? [] : [`${each.name}: ${why} (log ${each.logFile})`],
     );
     if (missing.length === 0 && (chosen !== undefined || suffices(all))) return;
     if (signal?.aborted === true) throw new SynodError('CANCELLED', 'The start was given up.');
@@ -243,10 +267,15 @@ async function waitReady(
         `${hopeless.name} ended ${String(RESTARTS_MAX)} times before it was ready: ${hopeless.lastEnd} (log ${hopeless.logFile})`,
       );
     const waitedMs = performance.now() - began;
-    if (waitedMs > msMax)
+    const ready = new Set(answers.flatMap(({ each, why }) => (why === undefined ? [each] : [])));
+    if (waitedMs > laggardsMsMax && suffices(all, (each) => ready.has(each))) {
+      for (const line of missing) say(`Not ready yet, and the rest goes on meanwhile: ${line}`);
+      return;
+    }
+    if (waitedMs > readyMsMax)
       throw new SynodError(
         'UNAVAILABLE',
-        `the cluster was not ready within ${String(Math.round(msMax / 1000))} s:\n  ${missing.join('\n  ')}`,
+        `the cluster was not ready within ${String(Math.round(readyMsMax / 1000))} s:\n  ${missing.join('\n  ')}`,
       );
     if (waitedMs > (told + 1) * 10_000) say(`Still waiting for ${missing.join('; ')}`);
     told = Math.floor(waitedMs / 10_000);
@@ -274,6 +303,9 @@ const HELP = `npm start -- [flags]: a Synod cluster on this machine
 Ctrl-C stops all in order. The next start goes on with the same data.
 `;
 
+/** A learner that has much to catch up with does not hold up who wants to propose. */
+const LAGGARDS_MS = 5_000;
+
 /** `npm start`. Prints, runs until it is told to stop, and exits. */
 export async function main(argv: readonly string[]): Promise<void> {
   const say = (line: string): void => {
@@ -291,7 +323,7 @@ export async function main(argv: readonly string[]): Promise<void> {
       process.exit(EXIT.ok);
     }
     say(`Starting ${ROLES.map((role) => plural(options[`${role}s`], role)).join(', ')} …`);
-    cluster = await startCluster({ ...options, say, signal: abort.signal });
+    cluster = await startCluster({ ...options, laggardsMsMax: LAGGARDS_MS, say, signal: abort.signal });
     for (const line of readyLines(cluster, options)) say(line);
   } catch (error) {
     process.stderr.write(`${messageOf(error)}\n`);

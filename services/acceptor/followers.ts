@@ -141,7 +141,6 @@ export class Followers {
     if (this.#votesBytes >= FRAME_BYTES) this.flush();
   }
 
-  /** Lets the votes of one burst go. */
   /**
    * Lets the gathered votes go now if none went for a moment, else when that moment is over. Nobody who proposes waits for
    * learners, and a message for every vote to every learner costs more than all else that a lone proposal costs.
@@ -155,6 +154,7 @@ export class Followers {
     }, early);
   }
 
+  /** Lets the gathered votes go. */
   flush(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;

@@ -142,6 +142,8 @@ async function onForget(core: Core, request: ForgetRequest, call: CallContext): 
   const disk = hexOf(request.learnerDisk, ID_BYTES, 'learner_disk');
   core.membership.admit();
   const before = lostWith(core.machine, disk);
+  // R14: every forgotten disk is kept for ever, so only what was counted on can become one.
+  if (!before.known) return before;
   const { force } = request;
   const answer = await core.calls.ask(call.timeoutMs, (from) => ({ kind: 'forget', from, disk, force }));
   assert(answer.kind === 'forgotten', 'R15', () => `a Forget was answered by ${answer.kind}`);

@@ -76,7 +76,7 @@ export function logsResponse(
   const chosen: AcceptorLogStatus[] = [];
   for (const each of machine.status()) {
     if (log !== '' && each.log !== log) continue;
-    if (log === '' && !all && each.log.startsWith(RESERVED_LOG_PREFIX)) continue;
+    if (log === '' && !all && isOwn(each.log)) continue;
     if (each.log > after) chosen.push(each);
   }
   chosen.sort((a, b) => (a.log < b.log ? -1 : 1));
@@ -115,7 +115,7 @@ function keptBecause(log: AcceptorLogStatus, wanted: number): string {
   const agreed = log.holders.filter((h) => Math.min(h.held, h.agreed) >= end).length;
   if (agreed >= wanted) return '';
   const held = log.holders.filter((h) => h.held >= end).length;
-  const slots = `slots ${String(log.floor)} to ${String(log.highest)}`;
+  const slots = slotsText(log.floor, log.highest);
   if (held < wanted) return `${slots}: held by ${String(held)} of ${String(wanted)} learner disks (trim.holders)`;
   const compared = `learners compare digests every ${String(CHECKPOINT_SLOTS)} slots`;
   const agreedTo = log.holders.map((h) => h.agreed).sort((a, b) => b - a)[wanted - 1] ?? 0;
@@ -125,24 +125,35 @@ function keptBecause(log: AcceptorLogStatus, wanted: number): string {
     : `${slots}: held by ${String(held)} learner disks, whose digests agree below slot ${String(agreedTo)} only (${compared})`;
 }
 
-/** Which log the journal is kept for, for a person: the one with the most slots above its floor. */
+/** Which log the journal is kept for, for a person: the one with the most slots above its floor; Synod's own only without others. */
 function oldestKept(machine: Acceptor): string {
   let most: AcceptorLogStatus | undefined;
-  let slots = 0;
-  for (const log of machine.status()) {
-    const kept = log.highest + 1 - log.floor;
-    if (kept <= slots) continue;
-    slots = kept;
-    most = log;
-  }
+  for (const log of machine.status()) if (keptSlots(log) > 0 && isKeptMore(log, most)) most = log;
   return most === undefined
     ? ''
-    : `log ${JSON.stringify(most.log)}: slots ${String(most.floor)} to ${String(most.highest)} are above its trim floor`;
+    : `log ${JSON.stringify(most.log)}: ${slotsText(most.floor, most.highest)} above its trim floor`;
 }
 
-/** What only a learner disk holds of what acceptors dropped, one line a log; for `learner forget`. */
+function isKeptMore(log: AcceptorLogStatus, than: AcceptorLogStatus | undefined): boolean {
+  if (than === undefined) return true;
+  const own = isOwn(log.log);
+  return own === isOwn(than.log) ? keptSlots(log) > keptSlots(than) : !own;
+}
+
+function keptSlots(log: AcceptorLogStatus): number {
+  return log.highest + 1 - log.floor;
+}
+
+function isOwn(log: string): boolean {
+  return log.startsWith(RESERVED_LOG_PREFIX);
+}
+
+/**
+ * What only a learner disk holds of what acceptors dropped, one line a log; for `learner forget`. A disk is known that holds
+ * something, or that was forgotten already.
+ */
 export function lostWith(machine: Acceptor, disk: string): { known: boolean; lost: string[] } {
-  let known = false;
+  let known = isForgotten(machine, disk);
   const lost: string[] = [];
   for (const { log, floor, holders } of machine.status()) {
     const own = holders.find((h) => h.disk === disk);
@@ -151,9 +162,17 @@ export function lostWith(machine: Acceptor, disk: string): { known: boolean; los
     const others = Math.max(0, ...holders.filter((h) => h.disk !== disk).map((h) => h.held));
     const end = Math.min(own.held, floor);
     if (others >= end || lost.length >= LOGS_A_PAGE) continue;
-    lost.push(
-      `log ${JSON.stringify(log)}: slots ${String(others)} to ${String(end - 1)} are held by no other learner disk known here`,
-    );
+    lost.push(`log ${JSON.stringify(log)}: no other learner disk known here holds ${slotsText(others, end - 1)}`);
   }
   return { known, lost };
+}
+
+function isForgotten(machine: Acceptor, disk: string): boolean {
+  for (const record of machine.head()) if (record.kind === 'forget' && record.learnerDisk === disk) return true;
+  return false;
+}
+
+/** The slots from `first` to `last`, both included. */
+function slotsText(first: number, last: number): string {
+  return first === last ? `slot ${String(first)}` : `slots ${String(first)} to ${String(last)}`;
 }

@@ -45,6 +45,7 @@ export async function withClient<T>(
     proposers: roles.includes('proposer') ? endpoints.reachable('proposer') : [],
     learners: roles.includes('learner') ? endpoints.reachable('learner') : [],
     timeoutMs,
+    timeoutName: '--timeout',
     failFast: true,
   });
   try {
@@ -54,14 +55,15 @@ export async function withClient<T>(
   }
 }
 
-/** One request to one address. Rejects with a ClientError. */
+/** One request to one address, where a member of this role should be. Rejects with a ClientError. */
 export async function ask<Req, Res>(
+  role: RoleName,
   address: string,
   method: Method<Req, Res>,
   request: Req,
   timeoutMs: number,
 ): Promise<Res> {
-  const connection = connectTo(address, { fromStatus: errorReader(address) });
+  const connection = connectTo(address, { fromStatus: errorReader(address, role) });
   try {
     return await connection.unary(method, request, { timeoutMs });
   } finally {
@@ -79,7 +81,7 @@ export async function askAny<Req, Res>(
   let last: unknown;
   for (const address of context.endpoints.reachable(role)) {
     try {
-      return await ask(address, method, request, context.timeoutMs);
+      return await ask(role, address, method, request, context.timeoutMs);
     } catch (error) {
       if (!(error instanceof ClientError) || error.code !== 'UNAVAILABLE' || error.outcome !== 'none') throw error;
       last = error;

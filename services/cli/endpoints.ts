@@ -43,17 +43,19 @@ export class Endpoints {
     return this.places.filter((place) => place.role === role);
   }
 
-  /** The addresses of a role that may answer. Throws UNAVAILABLE, with what to start, when there is none. */
+  /**
+   * The addresses of a role that may answer. Throws UNAVAILABLE, with what to start, when there is none, and UsageError where the
+   * command line names none at all.
+   */
   reachable(role: RoleName): string[] {
     const all = this.of(role);
     const found = all.filter((place) => place.listening).map((place) => place.address);
     if (found.length > 0) return found;
+    if (all.length === 0) throw new UsageError(`no ${role} is named in ${this.source}: add ${role}=HOST:PORT`);
     const where = all.map((place) => place.address).join(', ');
     throw new ClientError(
       'UNAVAILABLE',
-      all.length === 0
-        ? `no ${role} is named in ${this.source}: add ${role}=HOST:PORT`
-        : `no ${role} answers at ${where} (${this.source}): start a cluster with npm start, or name another with --port-base or --endpoints`,
+      `no ${role} answers at ${where} (${this.source}): start a cluster with npm start, or name another with --port-base or --endpoints`,
       'none',
       { unreachable: true },
     );

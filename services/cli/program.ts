@@ -100,7 +100,10 @@ function valueCommands(program: Command, add: Add, cluster: Cluster): void {
   )
     .addOption(logOption())
     .option('--protocol <name>', 'multi: the next slot of the log; basic: a decree, slot 0 alone', 'multi')
-    .option('-f, --file <path>', 'values from a file, one a line; - is standard input')
+    .option(
+      '-f, --file <path>',
+      'values from a file, one a line; - is standard input; a line ends at LF or CR LF, which are not part of the value',
+    )
     .option('--base64', 'values are given and shown as base64')
     .action(cluster((values, options, context) => propose(values, options, context)));
   for (const [name, about, example, run] of [

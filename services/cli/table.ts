@@ -1,4 +1,5 @@
 import Table from 'cli-table3';
+import { showLine } from './text.ts';
 
 const NO_LINES = Object.fromEntries(
   'top top-mid top-left top-right bottom bottom-mid bottom-left bottom-right left left-mid mid mid-mid right right-mid'
@@ -6,14 +7,14 @@ const NO_LINES = Object.fromEntries(
     .map((place) => [place, '']),
 );
 
-/** A table without lines, wide enough for what is in it. */
+/** A table without lines, wide enough for what is in it; no cell can break it. */
 export function table(head: readonly string[], rows: readonly (readonly string[])[]): string[] {
   const out = new Table({
     head: [...head],
     chars: { ...NO_LINES, middle: '  ' },
     style: { head: [], border: [], 'padding-left': 0, 'padding-right': 0 },
   });
-  for (const row of rows) out.push([...row]);
+  for (const row of rows) out.push(row.map(showLine));
   return out
     .toString()
     .split('\n')

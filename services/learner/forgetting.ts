@@ -5,6 +5,7 @@ import { bytesOf, hexOf, ID_BYTES, refuse } from '../../shared/wire/codec/fields
 import { writeHeader } from '../../shared/wire/codec/header.ts';
 import type { Header } from '../../shared/wire/codec/header.ts';
 import { AcceptorServiceService } from '../../shared/wire/gen/synod/v1/acceptor_service.ts';
+import type { ForgetResponse } from '../../shared/wire/gen/synod/v1/acceptor_service.ts';
 import type { ForgetLearnerRequest, ForgetLearnerResponse } from '../../shared/wire/gen/synod/v1/learner_service.ts';
 import type { Peers } from './peers.ts';
 
@@ -31,7 +32,9 @@ export class Forgetting {
   async forget(request: ForgetLearnerRequest): Promise<ForgetLearnerResponse> {
     const disk = await this.#diskOf(request);
     this.#refuseLiving(disk);
+    /** Those that do not count on the disk any more, and which of them did before. */
     const acceptors: number[] = [];
+    const changed: number[] = [];
     const missing: number[] = [];
     const lost = new Set<string>();
     // One after the other: the first that refuses stops the rest.
@@ -39,16 +42,18 @@ export class Forgetting {
       try {
         const answer = await this.#ask(connection, disk, request.force);
         acceptors.push(id);
+        if (answer.known) changed.push(id);
         for (const line of answer.lost) lost.add(line);
       } catch (error) {
         if (!(error instanceof SynodError) || (error.code !== 'UNAVAILABLE' && error.code !== 'DEADLINE_EXCEEDED'))
-          throw refusal(id, acceptors, error);
+          throw refusal(id, changed, error);
         missing.push(id);
       }
+    if (changed.length === 0) throw unknownDisk(disk, missing);
     return { learnerDisk: bytesOf(disk, ID_BYTES, 'learner_disk'), acceptors, missing, lost: [...lost] };
   }
 
-  async #ask(connection: Connection, disk: string, force: boolean): Promise<{ readonly lost: readonly string[] }> {
+  async #ask(connection: Connection, disk: string, force: boolean): Promise<ForgetResponse> {
     const request = {
       header: writeHeader(this.#options.header),
       learnerDisk: bytesOf(disk, ID_BYTES, 'learner_disk'),
@@ -129,6 +134,16 @@ function notKnown(learner: number, orphans: readonly string[], unheard: string):
     'NOT_FOUND',
     `which disk ${name} has is not known, because it was not heard since the acceptors started; give the disk's id instead ` +
       `of the number (32 hex digits; "disk" in the log of ${name}); ${which}${unheard}`,
+  );
+}
+
+/** Force does not help: it is for what would be lost, and with a disk that nobody counts on nothing is. */
+function unknownDisk(disk: string, missing: readonly number[]): SynodError {
+  const silent = missing.length === 0 ? '' : `; acceptors ${missing.join(', ')} could not be asked`;
+  return new SynodError(
+    'NOT_FOUND',
+    `no acceptor counts on disk ${disk}, so there is nothing to forget: it may be mistyped (a learner's log and its /status.json ` +
+      `name its disk), or not have reported since the acceptors started${silent}`,
   );
 }
 

@@ -50,13 +50,14 @@ export class Reads {
     const log = logName(request.log);
     const { from, to } = readRange(request.from, request.to);
     const { store, waiting } = this.#options;
+    let tip: number | undefined;
     if (request.linearizable)
       await waiting.within(async () => {
         const end = withinDeadline(timeoutMs, this.#options.clock);
-        const tip = await this.#tip(log, end);
+        tip = await this.#tip(log, end);
         await this.#applied(log, Math.min(tip + 1, to ?? Infinity), end);
       });
-    if (store.progress(log) === undefined) throw notFound(log);
+    if (store.progress(log) === undefined) throw notFound(log, tip === -1);
     return this.#page(
       log,
       from,
@@ -121,9 +122,12 @@ export function withinDeadline(timeoutMs: number, clock: Clock): number {
   return clock.now() + Math.max(1, timeoutMs - Math.min(50, timeoutMs / 5));
 }
 
-export function notFound(log: string): SynodError {
+/** `nowhere`: a quorum of acceptors was asked, and has no vote in it; without that, this learner alone does not know it. */
+function notFound(log: string, nowhere: boolean): SynodError {
   return new SynodError(
     'NOT_FOUND',
-    `log "${log}" is not known at this learner: a log is made by its first proposal; a subscription waits for that, and a linearizable read would see it`,
+    nowhere
+      ? `there is no log "${log}": a quorum of acceptors knows no vote in it; a log is made by its first proposal`
+      : `log "${log}" is not known at this learner: a log is made by its first proposal, and a learner may be behind the others; a linearizable read asks a quorum of acceptors`,
   );
 }

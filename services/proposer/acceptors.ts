@@ -16,6 +16,7 @@ import type { Clock } from '../../shared/ports/clock.ts';
 import type { Log } from '../../shared/ports/telemetry.ts';
 import { decodeSessionResponse, encodeSessionHello, encodeToAcceptor } from '../../shared/wire/codec/acceptor.ts';
 import { joinFrames } from '../../shared/wire/codec/framing.ts';
+import { writeHeader } from '../../shared/wire/codec/header.ts';
 import type { Header } from '../../shared/wire/codec/header.ts';
 import type { Welcome } from '../../shared/wire/codec/introduction.ts';
 import type { Link } from '../../shared/wire/gen/synod/v1/common.ts';
@@ -98,6 +99,36 @@ export class AcceptorLinks {
     let mask = 0;
     for (const link of this.#links) if (link.welcomed && link.stream.up) mask |= 1 << link.position;
     return mask;
+  }
+
+  /**
+   * Whether acceptors know a log: true once one of those that are connected says so, false once enough of them do not, undefined
+   * where too few answer. `isEnough` judges the positions of those that answered.
+   */
+  knows(log: string, isEnough: (positions: number) => boolean, timeoutMs: number): Promise<boolean | undefined> {
+    const header = writeHeader(this.#ports.header);
+    const request = { header, log, after: '', limit: 1, all: true };
+    return new Promise((resolve) => {
+      let answered = 0;
+      const asked = this.#links
+        .filter((link) => link.welcomed && link.stream.up)
+        .map(async ({ connection, position, id }) => {
+          try {
+            const { logs } = await connection.unary(AcceptorServiceService.logs, request, { timeoutMs });
+            answered |= 1 << position;
+            if (logs.length > 0) resolve(true);
+            else if (isEnough(answered)) resolve(false);
+          } catch (error) {
+            this.#ports.log.debug(
+              { acceptor: id, error: messageOf(error) },
+              'an acceptor did not say whether it knows a log',
+            );
+          }
+        });
+      void Promise.all(asked).then(() => {
+        resolve(undefined);
+      });
+    });
   }
 
   /** Why acceptors are not connected, by id. */

@@ -95,7 +95,9 @@ export class ProposerNode {
         .peers()
         .filter((peer) => peer.alive)
         .map((peer) => peer.id);
-    this.propose = new Propose({ ...common, ownSessions: this.ownSessions, livePeers, self: header.id });
+    const knowsLog = (name: string, ms: number): Promise<boolean | undefined> =>
+      this.acceptors.knows(name, (positions) => options.quorum.isPhase1(positions), ms);
+    this.propose = new Propose({ ...common, ownSessions: this.ownSessions, livePeers, knowsLog, self: header.id });
     const open = this.propose.open.bind(this.propose);
     this.streams = new ProposeStreams({ ...common, open, timeoutMs, queueBytesMax });
     metrics.gauges({
@@ -219,6 +221,11 @@ export class ProposerNode {
         'campaign',
       );
     else if (note.kind === 'peer') log.info({ proposer: note.proposer, change: note.change }, 'another proposer');
+    else if (note.kind === 'unfound')
+      log.warn(
+        { log: note.log, from: note.from, to: note.to },
+        'slots are chosen, and their values were not found yet',
+      );
     else if (note.kind === 'pause') log.warn({ ms: Math.round(note.ms) }, 'this process stood still');
   }
 }

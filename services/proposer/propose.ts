@@ -30,6 +30,8 @@ export interface ProposePorts {
   /** host:port of a proposer. */
   readonly addressOf: (proposer: number) => string | undefined;
   readonly leaderOf: (log: string) => number | undefined;
+  /** Whether acceptors know a log; undefined where too few of them answer in so many milliseconds. */
+  readonly knowsLog: (log: string, timeoutMs: number) => Promise<boolean | undefined>;
   /** The other proposers that are alive. */
   readonly livePeers: () => readonly number[];
   readonly self: number;
@@ -88,6 +90,7 @@ export class Propose {
     const to = request.to === 0 ? this.#anyBut(from) : request.to;
     if (this.#ports.addressOf(to) === undefined)
       throw new SynodError('NOT_FOUND', `there is no proposer ${String(to)} among --proposers`);
+    if (from === undefined) await this.#requireLog(log, timeoutOf(call) / 2);
     const timeoutMs = timeoutOf(call);
     const { token, answer } = intake.move(log, to);
     let timer: NodeJS.Timeout | undefined;
@@ -104,6 +107,16 @@ export class Propose {
     } finally {
       clearTimeout(timer);
     }
+  }
+
+  /** A move prepares the log, and what is prepared exists for ever: a name that nobody used must not get there by a slip. */
+  async #requireLog(log: string, timeoutMs: number): Promise<void> {
+    const known = await this.#ports.knowsLog(log, timeoutMs);
+    if (known === true) return;
+    if (known === false)
+      throw new SynodError('NOT_FOUND', `there is no log "${log}": a log is made by its first proposal`);
+    const message = `too few acceptors answer to say whether there is a log "${log}"; see synodctl status`;
+    throw new SynodError('UNAVAILABLE', message);
   }
 
   async #decree(demand: ProposeDemand, timeoutMs: number): Promise<ProposeResponse> {

@@ -1,6 +1,6 @@
 /** Limits that every part of a cluster shares (DESIGN 10). They are constants because they must be the same everywhere. */
 export const LIMITS = {
-  /** Bytes of one value as a client gives it. 1.5 MiB for the payload, as etcd grants, and 64 KiB for what wraps it. */
+  /** Bytes of one value as it stands in a slot: 1.5 MiB for what a client gives, as etcd grants, and 64 KiB for what wraps it. */
   valueBytesMax: 1.5 * 1024 * 1024 + 64 * 1024,
   /** Bytes of a log's name in UTF-8. */
   logNameBytesMax: 256,
@@ -12,6 +12,8 @@ export const LIMITS = {
   batchBytesMax: 1024 * 1024,
   /** Proposals that one leader has in flight, over all its logs. */
   inFlightMax: 10_000,
+  /** An Accept ends at most this many slots above the watermark: every slot below a voted one must be filled some day. */
+  slotsAheadMax: 65_536,
   /** A round above this is refused, so that nobody can use up the numbers. */
   roundMax: 2 ** 48,
   /** Sequence numbers that a session may use above what its client acknowledged. */

@@ -42,6 +42,11 @@ export function connect(options: ClientOptions): SynodClient {
   return new SynodClient(options);
 }
 
+/** Options of one of several calls that share the time that their caller gave. */
+interface PartOptions extends CallOptions {
+  readonly wholeMs?: number;
+}
+
 export class SynodClient {
   /** 16 random bytes: who proposes, for as long as this client lives. */
   readonly #client = Buffer.from(newId(), 'hex');
@@ -57,6 +62,7 @@ export class SynodClient {
       proposers: options.proposers ?? [],
       learners: options.learners ?? [],
       timeoutMs: options.timeoutMs ?? 5_000,
+      timeoutName: options.timeoutName ?? 'timeoutMs',
       attemptMs: options.attemptMs ?? 2_000,
       failFast: options.failFast ?? false,
       waitingMax: options.waitingMax ?? 10_000,
@@ -78,10 +84,10 @@ export class SynodClient {
     const timeoutMs = options.timeoutMs ?? this.#options.timeoutMs;
     const leftMs = (): number => Math.max(1, timeoutMs - (performance.now() - began));
     for (let reopened = false; ; reopened = true) {
-      const session = await this.#session(log, { ...options, timeoutMs: leftMs() });
-      const sequence = await beginWithin(session, leftMs());
+      const session = await this.#session(log, { ...options, timeoutMs: leftMs(), wholeMs: timeoutMs });
+      const sequence = await beginWithin(session, leftMs(), this.#options.timeoutName);
       try {
-        const answer = await this.#try(log, { ...options, timeoutMs: leftMs() }, (attempt) =>
+        const answer = await this.#try(log, { ...options, timeoutMs: leftMs(), wholeMs: timeoutMs }, (attempt) =>
           attempt.connection.unary(
             ProposerServiceService.propose,
             {
@@ -141,6 +147,7 @@ export class SynodClient {
       header: this.#header,
       log,
       attemptMs: this.#options.attemptMs,
+      timeoutName: this.#options.timeoutName,
       failFast: this.#options.failFast,
       onClosed: () => this.#streams.delete(stream),
     });
@@ -188,7 +195,7 @@ export class SynodClient {
   }
 
   /** The session of a log, opened by the first proposal that needs it. */
-  #session(log: string, options: CallOptions): Promise<Session> {
+  #session(log: string, options: PartOptions): Promise<Session> {
     const known = this.#sessions.get(log);
     if (known !== undefined) return known;
     const opening = this.#try(log, options, (attempt) =>
@@ -210,7 +217,7 @@ export class SynodClient {
     return opening;
   }
 
-  #try<T>(log: string, options: CallOptions, once: (attempt: Attempt) => Promise<T>): Promise<T> {
+  #try<T>(log: string, options: PartOptions, once: (attempt: Attempt) => Promise<T>): Promise<T> {
     return withRetries({ ...this.#retryOptions(log, options), routes: this.#proposers }, once);
   }
 
@@ -218,9 +225,10 @@ export class SynodClient {
     return withRetries({ ...this.#retryOptions(log, options), routes: this.#learners, reads: true }, once);
   }
 
-  #retryOptions(log: string, options: CallOptions): Omit<RetryOptions, 'routes'> {
-    const { timeoutMs, attemptMs, failFast } = this.#options;
-    return { log, timeoutMs: options.timeoutMs ?? timeoutMs, attemptMs, failFast, signal: options.signal };
+  #retryOptions(log: string, options: PartOptions): Omit<RetryOptions, 'routes'> {
+    const { attemptMs, failFast, timeoutName } = this.#options;
+    const timeoutMs = options.timeoutMs ?? this.#options.timeoutMs;
+    return { log, timeoutMs, wholeMs: options.wholeMs, timeoutName, attemptMs, failFast, signal: options.signal };
   }
 }
 
@@ -230,13 +238,13 @@ export function clientHeader(cluster = ''): Header {
 }
 
 /** A number of the session once there is room, at the latest after `ms`. */
-async function beginWithin(session: Session, ms: number): Promise<number> {
+async function beginWithin(session: Session, ms: number, timeoutName: string): Promise<number> {
   const ready = session.tryBegin();
   if (ready !== undefined) return ready;
   let timer: NodeJS.Timeout | undefined;
   const timeout = new Promise<never>((_, reject) => {
     timer = setTimeout(() => {
-      const text = `no room in the session within ${String(Math.round(ms))} ms (timeoutMs): too many proposals are on their way`;
+      const text = `no room in the session within ${String(Math.round(ms))} ms (${timeoutName}): too many proposals are on their way`;
       reject(new ClientError('DEADLINE_EXCEEDED', text, 'none'));
     }, ms);
   });

@@ -42,18 +42,26 @@ export class ClientError extends SynodError {
 /** What grpc-js says of a call that it gave to no connection, because there was none to give it to. */
 const NOT_SENT = /^(No connection established|Name resolution failed|Failed to connect)/;
 
-/** The reader of statuses for a connection to this address. */
-export function errorReader(address: string): (status: ReceivedStatus) => ClientError {
+/** What it says where it got a connection on which nobody speaks HTTP/2. */
+const NO_GRPC = /protocol error|parse error|PROTOCOL_ERROR/i;
+/** The fault in the middle of its text. A moment of time may follow, and how the name was resolved. */
+const LAST_ERROR = /Last error: (.*?)(?: \(\d{4}-\d\d-\d\dT[^)]*\))?\. Resolution note/;
+
+/** The reader of statuses for a connection to this address, where a member of this role should be. */
+export function errorReader(address: string, role = 'member of a cluster'): (status: ReceivedStatus) => ClientError {
   return (status) => {
     const { error, leader } = errorOf(status);
-    if (error.code === 'UNAVAILABLE' && NOT_SENT.test(status.details)) {
-      const why = status.details.includes('ECONNREFUSED') ? 'the connection is refused' : shortened(status.details);
-      return new ClientError('UNAVAILABLE', `nobody answers at ${address}: ${why}`, 'none', {
+    if (error.code === 'UNAVAILABLE' && NOT_SENT.test(status.details))
+      return new ClientError('UNAVAILABLE', notSent(address, status.details), 'none', {
         address,
         unreachable: true,
         cause: error,
       });
-    }
+    if (error.code === 'UNIMPLEMENTED' && status.get(OUTCOME_TRAILER) === undefined)
+      return new ClientError(error.code, `what answers at ${address} is not a ${role} (${status.details})`, 'none', {
+        address,
+        cause: error,
+      });
     // A member's own refusal carries its outcome; a deadline without one was noticed here.
     if (error.code === 'DEADLINE_EXCEEDED' && status.get(OUTCOME_TRAILER) === undefined)
       return new ClientError(error.code, `${address} did not answer in time`, 'unknown', {
@@ -76,6 +84,14 @@ const AGAIN: ReadonlySet<Code> = new Set<Code>([
 
 export function worthRetrying(error: ClientError): boolean {
   return AGAIN.has(error.code);
+}
+
+function notSent(address: string, details: string): string {
+  if (details.includes('ECONNREFUSED')) return `nobody answers at ${address}: the connection is refused`;
+  if (NO_GRPC.test(details))
+    return `what listens at ${address} does not speak gRPC: is it a member's HTTP port, or another program's?`;
+  const [, last = details] = LAST_ERROR.exec(details) ?? [];
+  return `nobody answers at ${address}: ${last === 'Failed to connect' ? 'the connection is cut at once' : shortened(last)}`;
 }
 
 function shortened(text: string): string {

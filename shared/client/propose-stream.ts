@@ -28,6 +28,8 @@ export interface StreamSetup extends ProposeStreamOptions {
   readonly header: Header;
   readonly log: string;
   readonly attemptMs: number;
+  /** How errors name `timeoutMs`. */
+  readonly timeoutName: string;
   readonly failFast: boolean;
   readonly onClosed: () => void;
 }
@@ -71,6 +73,8 @@ export class ProposeStream {
   #flushing = false;
   #full = false;
   #unreachable = 0;
+  /** Why the stream broke the last time; empty while a proposer has it. */
+  #trouble = '';
   #heardAt = realClock.now();
   #progressAt = realClock.now();
   #state: State;
@@ -319,6 +323,7 @@ export class ProposeStream {
   #onBroken(error: ClientError): void {
     if (this.#state.kind !== 'opening' && this.#state.kind !== 'up') return;
     this.#state.stream.cancel();
+    this.#trouble = error.message;
     const { routes, log, failFast } = this.#setup;
     this.#unreachable = error.unreachable ? this.#unreachable + 1 : 0;
     if (!worthRetrying(error) || (failFast && this.#unreachable >= routes.size)) return this.#end(error);
@@ -335,14 +340,15 @@ export class ProposeStream {
     const now = realClock.now();
     const timeoutMs = this.#setup.timeoutMs ?? 30_000;
     if (now - this.#progressAt > timeoutMs) {
-      const text = `no proposal was answered within ${String(timeoutMs)} ms (timeoutMs)`;
+      const last = this.#trouble === '' ? '' : `; last: ${this.#trouble}`;
+      const text = `no proposal was answered within ${String(timeoutMs)} ms (${this.#setup.timeoutName})${last}`;
       this.#end(new ClientError('DEADLINE_EXCEEDED', text, 'none'));
     } else if (
       (this.#state.kind === 'up' || this.#state.kind === 'opening') &&
       now - this.#heardAt > this.#setup.attemptMs
     ) {
       const { address } = this.#state.connection;
-      const text = `${address} answered nothing within ${String(this.#setup.attemptMs)} ms (attemptMs)`;
+      const text = `${address} answered nothing within ${String(this.#setup.attemptMs)} ms`;
       this.#onBroken(new ClientError('DEADLINE_EXCEEDED', text, 'unknown', { address }));
     }
   }

@@ -23,6 +23,10 @@ export interface RetryOptions {
   readonly routes: Routes;
   readonly log: string;
   readonly timeoutMs: number;
+  /** What the caller gave for all that it asked, of which `timeoutMs` is left; for errors. Default: the same. */
+  readonly wholeMs?: number | undefined;
+  /** How the caller knows that setting, for errors. */
+  readonly timeoutName: string;
   readonly attemptMs: number;
   readonly failFast: boolean;
   /** Reads change nothing: their outcome is none, however they end. */
@@ -40,19 +44,24 @@ export async function withRetries<T>(options: RetryOptions, once: (attempt: Atte
   const end = clock.now() + options.timeoutMs;
   let outcome: Outcome = 'none';
   let unreachable = 0;
-  /** The newest error that says why. The last try is often cut short by the deadline, and says nothing. */
+  /**
+   * The newest error that says why. The last try is often cut short by the deadline: it says nothing, or only that it had no time,
+   * where one before it had time to find out more.
+   */
   let reason: ClientError | undefined;
   for (let tries = 1; ; tries++) {
     throwIfAborted(signal, outcome);
     const connection = routes.pick(log);
-    const leftMs = Math.max(1, end - clock.now());
+    const givenMs = Math.min(Math.max(1, end - clock.now()), options.attemptMs);
+    const isCutShort = givenMs < Math.min(options.attemptMs, options.timeoutMs) / 2;
     let last: ClientError;
     try {
-      return await once({ connection, timeoutMs: Math.min(leftMs, options.attemptMs), retry: outcome === 'unknown' });
+      return await once({ connection, timeoutMs: givenMs, retry: outcome === 'unknown' });
     } catch (error) {
       last = asClientError(error, connection.address);
     }
-    if (!last.silent) reason = last;
+    const saysWhy = !last.silent && !(isCutShort && last.code === 'DEADLINE_EXCEEDED');
+    if (saysWhy || (reason === undefined && !last.silent)) reason = last;
     if (last.outcome === 'unknown' && options.reads !== true) outcome = 'unknown';
     throwIfAborted(signal, outcome);
     if (!worthRetrying(last)) throw last.withOutcome(outcome);
@@ -62,7 +71,7 @@ export async function withRetries<T>(options: RetryOptions, once: (attempt: Atte
     routes.failed(log, last.address, last.leader);
     // Each member is asked once without a wait: the first failure most often means that only that one is gone.
     const waitMs = tries < routes.size || last.leader !== undefined ? 0 : backoff.next();
-    if (clock.now() + waitMs >= end) throw timeIsOver(options.timeoutMs, tries, reason ?? last, outcome, nobody);
+    if (clock.now() + waitMs >= end) throw timeIsOver(options, tries, reason ?? last, outcome, nobody);
     if (waitMs > 0) await sleep(clock, waitMs, signal);
   }
 }
@@ -92,13 +101,13 @@ function throwIfAborted(signal: AbortSignal | undefined, outcome: Outcome): void
 }
 
 function timeIsOver(
-  timeoutMs: number,
+  { timeoutMs, wholeMs, timeoutName }: RetryOptions,
   tries: number,
   last: ClientError,
   outcome: Outcome,
   unreachable: boolean,
 ): ClientError {
-  const after = `not done within ${String(Math.round(timeoutMs))} ms (timeoutMs) and ${String(tries)} ${tries === 1 ? 'try' : 'tries'}`;
+  const after = `not done within ${String(Math.round(wholeMs ?? timeoutMs))} ms (${timeoutName}) and ${String(tries)} ${tries === 1 ? 'try' : 'tries'}`;
   return new ClientError(
     unreachable ? 'UNAVAILABLE' : 'DEADLINE_EXCEEDED',
     `${after}; last: ${last.message}`,

@@ -22,7 +22,7 @@ export class Routes {
         throw new SynodError('INVALID_ARGUMENT', `${JSON.stringify(address)} is not HOST:PORT of a ${role}`);
     this.#role = role;
     this.#connections = addresses.map((address) =>
-      connect(address, { fromStatus: errorReader(address), ownConnection }),
+      connect(address, { fromStatus: errorReader(address, role), ownConnection }),
     );
     this.#current = Math.floor(start * addresses.length);
   }

@@ -14,6 +14,8 @@ export interface ClientOptions {
   readonly cluster?: string;
   /** Milliseconds for a call with all its tries, where the call does not say. Default 5,000. */
   readonly timeoutMs?: number;
+  /** How errors name that setting, for programs whose users know it by another name. Default `timeoutMs`. */
+  readonly timeoutName?: string;
   /** Milliseconds until one try is given up for another proposer or learner. Default 2,000. */
   readonly attemptMs?: number;
   /** Gives up as soon as nobody at all takes a connection, instead of trying until the deadline. Default false. */

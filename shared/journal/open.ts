@@ -13,7 +13,7 @@ import { closeAll, readHead, scanJournal, tailVerdict } from './scan.ts';
 import type { Segment } from './segment.ts';
 import { beginSegment, isTemporary, prepareBlank } from './segment.ts';
 import type { Verdict } from './verdict.ts';
-import { refusalError } from './verdict.ts';
+import { LEAVE_STOPPED, refusalError } from './verdict.ts';
 
 export interface OpenedJournal {
   readonly journal: Journal;
@@ -69,8 +69,7 @@ async function create(disk: Disk, options: JournalOptions): Promise<OpenedJourna
   if (!options.create)
     throw new SynodError(
       'DATA_LOSS',
-      'the data folder has an identity but no journal segments: its promises and votes are gone. ' +
-        'Restore the disk, or replace this member by one with a new, empty disk.',
+      `the data folder has an identity but no journal segments: its promises and votes are gone. ${LEAVE_STOPPED}`,
     );
   const seed = seedOf(options.identity.disk);
   const blank = await withSpace(() => prepareBlank(disk, 0, options.segmentBytes, seed));

@@ -91,6 +91,14 @@ const WHAT: Record<Damage, string> = {
   'malformed-record': 'the record is whole but its entries do not fill it',
 };
 
+/**
+ * What to do about a journal that lost something. An older copy of the disk knows less than the others were told, and an empty one
+ * is not on the roster: both are refused (R5).
+ */
+export const LEAVE_STOPPED =
+  'Entries that others rely on may be lost, so it does not start. Keep its folder and leave it stopped: the others go on while they are a majority. ' +
+  'Do not put an older copy or an empty folder in its place, both are refused; a member cannot be replaced yet (docs/operations.md, Backups).';
+
 /** The error that a start ends with when a journal is refused. */
 export function refusalError(refusal: Refusal, detail = ''): SynodError {
   const { file, offset, position, damage } = refusal;
@@ -99,7 +107,7 @@ export function refusalError(refusal: Refusal, detail = ''): SynodError {
       ? 'Start the version of Synod that wrote it.'
       : damage === 'foreign'
         ? 'Give this process its own data folder.'
-        : 'Entries that others rely on may be lost, so it does not start. Restore the disk, or replace this member by one with a new, empty disk.';
+        : LEAVE_STOPPED;
   const where = `${file} at byte ${String(offset)}, the record of position ${String(position)}`;
   const more = detail === '' ? '' : ` (${detail})`;
   return new SynodError('DATA_LOSS', `the journal is refused: ${where}: ${WHAT[damage]}${more}. ${advice}`);

@@ -324,6 +324,8 @@ export class Acceptor implements Machine<AcceptorEvent, AcceptorEffect> {
     if (first < log.floor) return refuse('floor', log);
     // R2: a vote only at or above the log's promise …
     if (compareBallots(ballot, log.promised) < 0) return refuse('ballot', log);
+    // Every slot below a voted one gets a value some day: one Accept far above the rest would have to be filled up to.
+    if (end > Math.max(accept.watermark, log.watermark) + LIMITS.slotsAheadMax) return refuse('ahead', log);
     // A full journal takes no new slots, but lets those that are under way be finished.
     if (!this.#hasRoom && end - 1 > log.highest) return refuse('space', log);
     const votes = this.#votesFor(event, log, first, end, loaded, true);

@@ -8,6 +8,7 @@
 import { assert } from '../base/assert.ts';
 import { Batch } from '../base/batch.ts';
 import { Fifo } from '../base/fifo.ts';
+import { LIMITS } from '../base/limits.ts';
 import { BALLOT_ZERO, compareBallots, formatBallot, maxBallot, sameBallot, type Ballot } from './ballot.ts';
 import type { Accepted, Prepare, Promised, Rejected, WouldPromise } from './messages.ts';
 import type { Refused } from './peers.ts';
@@ -70,6 +71,8 @@ interface Leading {
   /** Acceptors that refused this ballot for a higher one, and those whose journal takes no new slots. */
   rejected: number;
   full: number;
+  /** Why the last of those that are full said so. */
+  fullFor: 'space' | 'logs';
   resigning: boolean;
   finishing: Finishing | undefined;
 }
@@ -267,6 +270,7 @@ export class Leader {
       progressAt: ctx.now,
       rejected: 0,
       full: 0,
+      fullFor: 'space',
       resigning: false,
       finishing: undefined,
     };
@@ -337,9 +341,11 @@ export class Leader {
   pump(): void {
     const state = this.#state;
     if (state.kind !== 'leading' || state.admission === undefined || state.resigning) return;
-    if (state.full !== 0 && !this.#possible(state.full | state.rejected)) return this.#refuseForSpace();
-    while (this.#queue.length > 0 && state.flights.length < this.#ctx.options.pipeline)
-      this.#sendBatch(state, state.admission);
+    if (state.full !== 0 && !this.#possible(state.full | state.rejected)) return this.#refuseAll(state.fullFor, '');
+    const { pipeline, batchValuesMax } = this.#ctx.options;
+    const hasRoom = (): boolean =>
+      state.flights.length < pipeline && state.next + batchValuesMax <= state.watermark + LIMITS.slotsAheadMax;
+    while (this.#queue.length > 0 && hasRoom()) this.#sendBatch(state, state.admission);
   }
 
   #sendBatch(state: Leading, admission: Admission): void {
@@ -501,18 +507,6 @@ export class Leader {
     return proposal.retry || proposal.sent ? { ...refused, outcome: 'unknown' } : refused;
   }
 
-  #refuseForSpace(): void {
-    for (const proposal of this.#queue.drain())
-      this.#refuse(proposal, {
-        kind: 'refused',
-        code: 'RESOURCE_EXHAUSTED',
-        message:
-          'the journals of too many acceptors are full (journal.bytes.max, or no space on the disk) while learners hold too little to trim them',
-        outcome: 'none',
-        leader: undefined,
-      });
-  }
-
   // ── refusals ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
   onRejected(acceptor: number, message: Rejected): void {
@@ -537,7 +531,11 @@ export class Leader {
       () =>
         `${this.log}: acceptor ${String(acceptor)} has another value of ${formatBallot(state.ballot)} at slot ${String(message.first)}`,
     );
-    if (message.reason === 'space' || message.reason === 'logs') state.full |= 1 << acceptor;
+    // Where there is no place for one more log, each says so once it is asked, and nothing changes that soon.
+    if (message.reason === 'space' || message.reason === 'logs') {
+      state.full |= 1 << acceptor;
+      state.fullFor = message.reason;
+    }
     if (message.reason === 'floor' && message.floor > state.watermark)
       return this.#lose('slots that were in flight are below a trim floor');
     if (message.reason !== 'ballot' || compareBallots(message.promised, state.ballot) <= 0) return;
@@ -571,16 +569,18 @@ export class Leader {
     if (message?.reason === 'logs' || message?.reason === 'round') this.#refuseAll(message.reason, why);
   }
 
-  #refuseAll(reason: 'logs' | 'round', why: string): void {
-    const message =
-      reason === 'logs'
-        ? 'the cluster has 100,000 logs (the limit) and takes no new one; use a log that exists'
-        : `acceptors refuse the ballot (${why}): its round is above the limit of 2^48`;
+  #refuseAll(reason: 'logs' | 'round' | 'space', why: string): void {
+    const texts = {
+      logs: 'the cluster has 100,000 logs (the limit) and takes no new one; use a log that exists',
+      round: `acceptors refuse the ballot (${why}): its round is above the limit of 2^48`,
+      space:
+        'the journals of too many acceptors are full (journal.bytes.max, or no space on the disk) while learners hold too little to trim them',
+    };
     for (const proposal of this.#queue.drain())
       this.#refuse(proposal, {
         kind: 'refused',
         code: 'RESOURCE_EXHAUSTED',
-        message,
+        message: texts[reason],
         outcome: 'none',
         leader: undefined,
       });
@@ -761,31 +761,29 @@ export class Leader {
     }
     const all = finishing.phase1.choose(from, finishing.to);
     // R2: what this leader sent itself was voted at this ballot. An answer from before those votes would bring an older value
-    // back, so it says nothing; whoever still misses the slots asks again.
-    const isOld = all.some((f) => f.ballot !== undefined && f.to > state.start && !sameBallot(f.ballot, state.ballot));
+    // back, so it says nothing. R10: where no vote was found, an answer is from before the votes, or a higher ballot has the log;
+    // nothing is made up. Whoever still misses the slots asks again.
+    const isOld = all.some(
+      (f) => f.ballot === undefined || (f.to > state.start && !sameBallot(f.ballot, state.ballot)),
+    );
     if (isOld) {
       state.finishing = undefined;
+      note(this.#ctx, { kind: 'unfound', log: this.log, from, to: finishing.to });
       return;
     }
-    for (const found of all) this.#resendFound(state, finishing.flights, found);
+    for (const { from: first, batch } of all)
+      if (batch !== undefined) this.#resendFound(state, finishing.flights, first, batch);
   }
 
-  #resendFound(state: Leading, flights: Flight[], found: Found): void {
-    const { batch } = found;
-    assert(
-      batch !== undefined,
-      'R10',
-      () =>
-        `${this.log}: slots ${String(found.from)} to ${String(found.to - 1)} are below the watermark and a phase-1 quorum has no vote there`,
-    );
+  #resendFound(state: Leading, flights: Flight[], from: number, batch: Batch): void {
     const { now, options } = this.#ctx;
-    let first = found.from;
+    let first = from;
     for (const portion of portions(batch, options.batchValuesMax, options.batchBytesMax)) {
       flights.push({ ballot: state.ballot, first, batch: portion, voters: 0, sentAt: now, since: now });
       this.#sendAccept(state, undefined, first, portion);
       first += portion.count;
     }
-    note(this.#ctx, { kind: 'reproposed', log: this.log, first: found.from, count: found.to - found.from });
+    note(this.#ctx, { kind: 'reproposed', log: this.log, first: from, count: batch.count });
   }
 
   #onFinishVote(state: Leading, finishing: Finishing, acceptor: number, message: Accepted): void {

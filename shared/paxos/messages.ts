@@ -104,7 +104,7 @@ export interface WouldPromise {
  * the trim floor · `space`: the journal is full · `logs`: no room for one more log · `round`: the round is above the limit ·
  * `busy`: too much is waiting here · `conflict`: another value has this acceptor's vote at this very ballot (R2).
  */
-export type RejectReason = 'ballot' | 'led' | 'floor' | 'space' | 'logs' | 'round' | 'busy' | 'conflict';
+export type RejectReason = 'ballot' | 'led' | 'floor' | 'space' | 'logs' | 'round' | 'busy' | 'conflict' | 'ahead';
 
 /** A refusal, which says how the log stands here so that the asker knows where to go. */
 export interface Rejected {

@@ -61,6 +61,8 @@ export type Note =
     }
   | { readonly kind: 'no-op'; readonly log: string; readonly first: number; readonly count: number }
   | { readonly kind: 'reproposed'; readonly log: string; readonly first: number; readonly count: number }
+  /** A leader asked for slots below its watermark and the answers did not give their values: nothing is sent for them. */
+  | { readonly kind: 'unfound'; readonly log: string; readonly from: number; readonly to: number }
   | {
       readonly kind: 'proposal';
       readonly protocol: Protocol;

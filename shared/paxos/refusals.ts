@@ -38,10 +38,13 @@ export function notOnRoster(own: Own, by: Introduction, disks: Disks): string {
   );
 }
 
-export function lostRoster(own: Own, who: string): string {
+/** `start`: the start of this acceptor that is remembered there; undefined where only the roster is known. */
+export function lostRoster(own: Own, who: string, start: number | undefined): string {
+  const known = start === undefined ? 'knows this disk by' : `remembers start ${String(start)} of it, which held`;
   return (
-    `${name(own)}: ${who} knows that this disk held the roster of the cluster, and it holds none now. ` +
-    `The disk is older than it once was. Bring back its latest state, or leave this acceptor stopped: a majority of the others is enough.`
+    `${name(own)}: ${who} ${known} the roster of the cluster, and it held none when this start began. ` +
+    `It is empty, foreign or older than it once was, and cannot take the place of the right one. ` +
+    `Bring back its latest state, or leave this acceptor stopped: a majority of the others is enough.`
   );
 }
 

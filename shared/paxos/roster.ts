@@ -272,7 +272,8 @@ export class RosterKeeper implements Machine<RosterEvent, RosterEffect> {
     if (!this.#isOfConfiguration(theirs.disks))
       return refusals.wrongConfiguration(this.#own, theirs.disks, this.#own.acceptors);
     // Complete means that every disk stored it, this one too: it has lost that since.
-    if (theirs.kind === 'complete') return refusals.lostRoster(this.#own, `acceptor ${String(told.acceptor)}`);
+    if (theirs.kind === 'complete')
+      return refusals.lostRoster(this.#own, `acceptor ${String(told.acceptor)}`, undefined);
     this.#want({ ...this.#state(), roster: { kind: 'pending', disks: theirs.disks } });
     if (theirs.disks.get(told.acceptor) === told.disk) this.#holders.add(told.acceptor);
     return undefined;
@@ -297,10 +298,11 @@ export class RosterKeeper implements Machine<RosterEvent, RosterEffect> {
   /** Ends this process if someone remembers that the disk was further than it is (R5). */
   #object(who: string, remembered: Remembered, out: RosterEffect[]): void {
     const own = { ...this.#self(), position: this.#positionAtStart };
-    const why = this.contradiction(own, remembered);
-    if (why !== undefined) return this.#refuse(refusals.olderThanItWas(this.#own, who, why), out);
     // Starts are remembered only of those that hold the roster: an earlier start held it, and this disk came without.
-    if (this.#cameBare && !sameStart(own, remembered)) this.#refuse(refusals.lostRoster(this.#own, who), out);
+    if (this.#cameBare && !sameStart(own, remembered))
+      return this.#refuse(refusals.lostRoster(this.#own, who, remembered.start), out);
+    const why = this.contradiction(own, remembered);
+    if (why !== undefined) this.#refuse(refusals.olderThanItWas(this.#own, who, why), out);
   }
 
   #advance(moment: Moment, out: RosterEffect[]): void {

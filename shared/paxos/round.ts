@@ -263,6 +263,7 @@ export class Round {
         if (!this.#possible(phase.full)) this.#end({ kind: 'refused', reason: message.reason });
         return;
       case 'busy':
+      case 'ahead':
         return;
       case 'ballot':
         if (compareBallots(message.promised, phase.ballot) <= 0) return;

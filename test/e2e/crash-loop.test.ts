@@ -31,7 +31,10 @@ test(`members that die at random moments, time and again, lose nothing and doubl
   const load = new Load(harness, 'crash-loop');
   const died = new Map<string, number>();
   await load.grows(20);
-  for (const end = performance.now() + RUN_MS; performance.now() < end;) {
+  const deaths = (): number => [...died.values()].reduce((sum, each) => sum + each, 0);
+  // As long as it takes on a slow machine: what must have happened decides, not the time.
+  const isEnough = (): boolean => deaths() >= DEATHS_MIN && died.size === 3 && load.acknowledged >= ACKNOWLEDGED_MIN;
+  for (const end = performance.now() + RUN_MS; performance.now() < end || !isEnough();) {
     const many = prng.chance(0.15) ? cluster.members.length : 1 + prng.below(3);
     for (let n = 0; n < many; n++) {
       const { role, id } = prng.pick(cluster.members);
@@ -48,5 +51,5 @@ test(`members that die at random moments, time and again, lose nothing and doubl
   await load.grows(20);
   expect(await audit(harness, load, ACKNOWLEDGED_MIN)).toEqual([]);
   expect([...died.keys()].sort()).toEqual(['acceptor', 'learner', 'proposer']);
-  expect([...died.values()].reduce((sum, each) => sum + each, 0)).toBeGreaterThanOrEqual(DEATHS_MIN);
+  expect(deaths()).toBeGreaterThanOrEqual(DEATHS_MIN);
 });

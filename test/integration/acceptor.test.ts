@@ -87,14 +87,40 @@ describe('unary calls', () => {
     const { logs, more } = await connection.unary(Service.logs, all, { timeoutMs: 5_000 });
     expect(more).toBe(false);
     expect(logs).toMatchObject([
-      { log: 'a', state: 3, leader: 1, highest: 0, keptBecause: expect.stringContaining('trim.holders') },
+      { log: 'a', state: 3, leader: 1, highest: 0, keptBecause: 'slot 0: held by 0 of 2 learner disks (trim.holders)' },
     ]);
+    // Synod's own logs are named as what the journal is kept for only where there is no other.
+    await callPrepare(connection, prepare(1, { log: 'synod.probe.1' }));
+    await callAccept(connection, accept(1, 0, ['x', 'y', 'z'], { log: 'synod.probe.1' }));
+    const kept = (await connection.unary(Service.status, { header: undefined }, { timeoutMs: 5_000 })).journal;
+    expect(kept?.keptBecause).toBe('log "a": slot 0 above its trim floor');
   });
 
-  test('Forget says whether the learner disk was known', async () => {
+  test('Forget says whether the learner disk was known, and journals nothing for one that is not (R14)', async () => {
     const connection = to((await start()).acceptor);
-    const request = { header: undefined, learnerDisk: bytesOf(LEARNER_DISK, 16, 'disk'), force: false };
-    expect(await connection.unary(Service.forget, request, { timeoutMs: 5_000 })).toEqual({ known: false, lost: [] });
+    await callPrepare(connection, prepare(1));
+    await callAccept(connection, accept(1, 0, ['x']));
+    const forget = (disk: string): Promise<unknown> => {
+      const request = { header: undefined, learnerDisk: bytesOf(disk, 16, 'disk'), force: true };
+      return connection.unary(Service.forget, request, { timeoutMs: 5_000 });
+    };
+    const newest = async (): Promise<number | undefined> =>
+      (await connection.unary(Service.status, { header: undefined }, { timeoutMs: 5_000 })).journal?.synced;
+    const before = await newest();
+    expect(await forget('cd'.repeat(16))).toEqual({ known: false, lost: [] });
+    expect(await newest()).toBe(before);
+    // Control: one that holds something is forgotten, and known to be so when it is asked for again.
+    const follower = follow(connection);
+    await until(() => follower.welcomes.length > 0);
+    follower.send({ kind: 'held', log: 'a', held: 1, agreed: 0 });
+    const all = { header: undefined, log: 'a', after: '', limit: 0, all: false };
+    const holders = async (): Promise<number> =>
+      (await connection.unary(Service.logs, all, { timeoutMs: 5_000 })).logs[0]?.holders.length ?? 0;
+    for (let asked = 0; (await holders()) !== 1; asked++) expect(asked).toBeLessThan(1_000);
+    expect(await forget(LEARNER_DISK)).toMatchObject({ known: true });
+    expect([await holders(), await newest()]).toEqual([0, (before ?? -1) + 1]);
+    expect(await forget(LEARNER_DISK)).toMatchObject({ known: true });
+    expect(await newest()).toBe((before ?? -1) + 1);
   });
 
   test('a negative slot, a log without a name, an empty batch and a foreign ballot are refused with outcome none', async () => {

@@ -95,7 +95,7 @@ test('what acceptors vote for is learned, read, reported as held, and trimmed on
   await until(() => floor === 512).finally(() => {
     clearInterval(looking);
   });
-}, 20_000);
+});
 
 test('a port in use gets one clear sentence, and the folder is let go', async () => {
   const [port, other] = await freePorts(2);

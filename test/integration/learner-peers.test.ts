@@ -8,6 +8,7 @@ import type { RunningLearner } from '../../services/learner/learner.ts';
 import type { LearnerStore } from '../../shared/ports/learner-store.ts';
 import { MemoryDisk, openMemoryStore } from '../support/memory-learner-store.ts';
 import { TestCluster, command, open } from '../support/learner.ts';
+import { refusal } from '../support/refusal.ts';
 import { until } from '../support/until.ts';
 
 let cluster: TestCluster;
@@ -130,7 +131,7 @@ describe('a learner that is behind', () => {
     const only = await cluster.startLearner(2);
     const client = cluster.client(only);
     await until(() => cluster.acceptors.every((a) => a.followers === 1));
-    await expect(client.unary(service.read, request, { timeoutMs: 600 })).rejects.toMatchObject({
+    expect(await refusal(() => client.unary(service.read, request, { timeoutMs: 600 }))).toMatchObject({
       code: 'DEADLINE_EXCEEDED',
       message: expect.stringContaining('below the floor 300') as unknown,
     });

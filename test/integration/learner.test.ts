@@ -12,6 +12,7 @@ import { Sessions } from '../../shared/machine/sessions.ts';
 import { LearnerServiceService as service } from '../../shared/wire/gen/synod/v1/learner_service.ts';
 import type { ReadRequest, SubscribeResponse } from '../../shared/wire/gen/synod/v1/learner_service.ts';
 import { CLIENT, TestCluster, command, noOp, open } from '../support/learner.ts';
+import { refusal } from '../support/refusal.ts';
 import { until } from '../support/until.ts';
 
 let cluster: TestCluster;
@@ -188,20 +189,20 @@ describe('linearizable reads', () => {
   test('end with UNAVAILABLE and name the quorum that is missing', async () => {
     for (const acceptor of cluster.acceptors.slice(1)) acceptor.losesQuestions = true;
     const request = { header: undefined, log: 'x' };
-    await expect(client.unary(service.end, request, { timeoutMs: 400 })).rejects.toMatchObject({
+    expect(await refusal(() => client.unary(service.end, request, { timeoutMs: 400 }))).toMatchObject({
       code: 'UNAVAILABLE',
       message: expect.stringMatching(/1 of 3 acceptors answered and 3 are connected; .*any 2 of 3/) as unknown,
     });
     // Negative control: one more answer is enough.
     for (const acceptor of cluster.acceptors) acceptor.losesQuestions = false;
-    await expect(client.unary(service.end, request, { timeoutMs: 400 })).resolves.toMatchObject({ end: 0 });
+    await expect(client.unary(service.end, request, call)).resolves.toMatchObject({ end: 0 });
   });
 
   test('end with DEADLINE_EXCEEDED where votes are no quorum and nobody finishes them', async () => {
     cluster.vote('x', 0, [open()], cluster.acceptors.slice(0, 1));
     for (const acceptor of cluster.acceptors.slice(1, 2)) await acceptor.close();
     const request = { header: undefined, log: 'x', from: 0, limit: 0, linearizable: true, all: false };
-    await expect(client.unary(service.read, request, { timeoutMs: 500 })).rejects.toMatchObject({
+    expect(await refusal(() => client.unary(service.read, request, { timeoutMs: 500 }))).toMatchObject({
       code: 'DEADLINE_EXCEEDED',
       message: expect.stringContaining('slot 0 has votes of 1') as unknown,
     });
@@ -281,6 +282,26 @@ describe('for operators', () => {
     await expect(client.unary(service.forgetLearner, own, call)).rejects.toMatchObject({ code: 'FAILED_PRECONDITION' });
     const unheard = client.unary(service.forgetLearner, { ...own, learner: 7 }, call);
     await expect(unheard).rejects.toThrow(/which disk learner 7 has is not known.*give the disk's id.*32 hex digits/);
+  });
+
+  test('a disk that no acceptor knows is not forgotten; one that one of them knows is', async () => {
+    const disk = 'e5'.repeat(16);
+    const request = { header: undefined, learnerDisk: Buffer.from(disk, 'hex'), learner: 0, force: true };
+    for (const acceptor of cluster.acceptors) acceptor.unknownDisks.add(disk);
+    await expect(client.unary(service.forgetLearner, request, call)).rejects.toMatchObject({
+      code: 'NOT_FOUND',
+      outcome: 'none',
+      message: expect.stringMatching(/no acceptor counts on disk e5/) as unknown,
+    });
+    cluster.acceptors[2]?.unknownDisks.delete(disk);
+    expect(await client.unary(service.forgetLearner, request, call)).toMatchObject({ acceptors: [1, 2, 3] });
+  });
+
+  test('an error for a log that is not known says so of the cluster only where a quorum was asked', async () => {
+    await expect(read({ log: 'none', linearizable: true })).rejects.toThrow(
+      /no log "none": a quorum of acceptors knows/,
+    );
+    await expect(read({ log: 'none', linearizable: false })).rejects.toThrow(/not known at this learner.*linearizable/);
   });
 
   test.each([

@@ -67,6 +67,16 @@ describe('a start', () => {
     expect(second.id).toBe(first.id);
   });
 
+  test('goes on without a learner that has much to catch up with, and says so; without its only learner it does not', async () => {
+    const lines: string[] = [];
+    const late = { laggardsMsMax: 0, readyMsMax: 2_000, say: (line: string) => lines.push(line) };
+    await start({ ...late, env: { FAKE_NEVER_READY: 'learner-2' } });
+    expect(lines.join('\n')).toMatch(/Not ready yet, and the rest goes on meanwhile: learner 2: \[-\] quorum/);
+    await clusters.pop()?.stop();
+    const only = start({ ...late, learners: 1, env: { FAKE_NEVER_READY: 'learner-1' } });
+    await expect(only).rejects.toThrow(/not ready within[^]*learner 1/);
+  });
+
   test('that is not ready in time says which role is not and why, and leaves nothing running', async () => {
     const starting = start({ readyMsMax: 1_000, env: { FAKE_NEVER_READY: 'proposer-2' } });
     await expect(starting).rejects.toThrow(/not ready within[^]*proposer 2: \[-\] quorum: 1 of 3 answer/);

@@ -18,11 +18,11 @@ import { until } from '../support/until.ts';
 let cluster: TestCluster;
 beforeEach(async () => {
   cluster = await TestCluster.start();
-}, 20_000);
+});
 afterEach(async () => {
   await cluster.end();
   expect(cluster.fatals).toEqual([]);
-}, 20_000);
+});
 
 describe('acceptors', () => {
   test('two addresses that lead to one acceptor are one vote (R9): there is no quorum of them', async () => {
@@ -72,7 +72,7 @@ describe('peers', () => {
     const other = cluster.proposers.get(3 - leader);
     await until(() => other?.node.machine.leaderOf('a') === 3 - leader);
     expect(other?.node.machine.peers()).toEqual([expect.objectContaining({ alive: false })]);
-  }, 20_000);
+  });
 
   test('what learners want finished is passed to whoever leads', async () => {
     await Promise.all([cluster.startProposer(1), cluster.startProposer(2)]);

@@ -12,6 +12,7 @@ import type {
   ProposeStreamResponse,
 } from '../../shared/wire/gen/synod/v1/proposer_service.ts';
 import { CLIENT, TestCluster } from '../support/proposer.ts';
+import { refusal } from '../support/refusal.ts';
 import { until } from '../support/until.ts';
 
 const BASIC = 1;
@@ -19,11 +20,11 @@ let cluster: TestCluster;
 
 beforeEach(async () => {
   cluster = await TestCluster.startAll();
-}, 20_000);
+});
 afterEach(async () => {
   await cluster.end();
   expect(cluster.fatals).toEqual([]);
-}, 20_000);
+});
 
 const place = (session: number, sequence: number, change: Partial<ProposeRequest> = {}): Partial<ProposeRequest> => ({
   client: CLIENT,
@@ -74,9 +75,7 @@ describe('one proposal', () => {
   });
 
   test('many at once, from both proposers, all get slots of their own', async () => {
-    const answers = await Promise.all(
-      Array.from({ length: 3_000 }, (_, i) => cluster.propose(1 + (i % 2), {}, 10_000)),
-    );
+    const answers = await Promise.all(Array.from({ length: 3_000 }, (_, i) => cluster.propose(1 + (i % 2))));
     expect(new Set(answers.map((answer) => answer.slot)).size).toBe(3_000);
   });
 });
@@ -147,15 +146,15 @@ describe('refusals', () => {
     await Promise.all([cluster.stopAcceptor(1), cluster.stopAcceptor(2)]);
     const sent = await failure(cluster.propose(leader, place(session, 1), 1_000));
     expect(sent).toMatchObject({ code: 'DEADLINE_EXCEEDED', outcome: 'unknown' });
-    const never = await failure(cluster.propose(leader, { log: 'new' }, 1_000));
+    const never = await refusal(() => cluster.propose(leader, { log: 'new' }, 1_000));
     expect(never).toMatchObject({ code: 'DEADLINE_EXCEEDED', outcome: 'none' });
     expect(cluster.proposers.get(leader)?.notReady().join()).toContain('1 of 3');
     // The quorum comes back, and the retry is chosen once.
     await Promise.all([cluster.startAcceptor(1), cluster.startAcceptor(2)]);
-    const again = await cluster.propose(leader, place(session, 1, { retry: true }), 10_000);
-    const once = await cluster.propose(leader, place(session, 1, { retry: true }), 10_000);
+    const again = await cluster.propose(leader, place(session, 1, { retry: true }));
+    const once = await cluster.propose(leader, place(session, 1, { retry: true }));
     expect(once.slot).toBe(again.slot);
-  }, 30_000);
+  });
 });
 
 describe('leadership', () => {
@@ -196,18 +195,43 @@ describe('leadership', () => {
     expect(await failure(move(leader, 7))).toMatchObject({ code: 'NOT_FOUND', outcome: 'none' });
   });
 
+  test('is not moved for a log that nobody made: NOT_FOUND, outcome none, and no acceptor knows it afterwards', async () => {
+    await cluster.propose(1);
+    const move = (at: number, log: string, to: number): Promise<unknown> =>
+      cluster.client(at).unary(Service.moveLeader, { header: undefined, log, to }, { timeoutMs: 5_000 });
+    expect(await failure(move(1, 'nosuch', 2))).toMatchObject({ code: 'NOT_FOUND', outcome: 'none' });
+    expect(await failure(move(2, 'nosuch', 2))).toMatchObject({ code: 'NOT_FOUND', outcome: 'none' });
+    expect(await cluster.logsOfAcceptors()).toContain('a');
+    expect(await cluster.logsOfAcceptors()).not.toContain('nosuch');
+    // Control: proposers that have just started, and know of no log, move one that acceptors know.
+    await cluster.killProposer(1);
+    await cluster.killProposer(2);
+    await Promise.all([cluster.startProposer(1), cluster.startProposer(2)]);
+    await cluster.ready();
+    expect(await move(1, 'a', 1)).toMatchObject({ leader: 1 });
+  }, 30_000);
+
+  test('is not moved while too few acceptors answer to say whether the log exists', async () => {
+    await cluster.stopAcceptor(1);
+    await cluster.stopAcceptor(2);
+    await until(() => cluster.proposers.get(1)?.node.acceptorsConnected === 1);
+    const request = { header: undefined, log: 'nosuch', to: 1 };
+    const error = await failure(cluster.client(1).unary(Service.moveLeader, request, { timeoutMs: 5_000 }));
+    expect(error).toMatchObject({ code: 'UNAVAILABLE', outcome: 'none' });
+  });
+
   test('of a log that no learner can give the sessions of answers no first attempt (R12), until one can', async () => {
     const session = await cluster.openSession(1, 'a');
     await cluster.propose(1, place(session, 1));
     const leader = await cluster.leaderOf('a');
     await cluster.stopLearner();
     await cluster.killProposer(leader);
-    const error = await failure(cluster.propose(3 - leader, place(session, 2), 1_500));
+    const error = await refusal(() => cluster.propose(3 - leader, place(session, 2), 1_500));
     expect(error).toMatchObject({ code: 'DEADLINE_EXCEEDED', outcome: 'none' });
     await cluster.startLearner();
-    const answer = await cluster.propose(3 - leader, place(session, 2), 10_000);
+    const answer = await cluster.propose(3 - leader, place(session, 2));
     expect(answer.leader).toBe(3 - leader);
-  }, 30_000);
+  });
 });
 
 describe('a stream of proposals', () => {

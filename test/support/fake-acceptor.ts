@@ -50,6 +50,8 @@ export class FakeAcceptor {
   /** Logs that were asked for again. */
   fetches = 0;
   /** What Forget answers with. */
+  /** Learner disks that it holds for known are all but these. */
+  readonly unknownDisks = new Set<string>();
   forgetRefusal: SynodError | undefined = undefined;
   readonly forgotten: string[] = [];
   readonly #machine: Acceptor;
@@ -163,8 +165,9 @@ export class FakeAcceptor {
       logs: refuse,
       forget: (request) => {
         if (this.forgetRefusal !== undefined) throw this.forgetRefusal;
-        this.forgotten.push(hexOf(request.learnerDisk, 16, 'learner_disk'));
-        return { known: true, lost: [] };
+        const disk = hexOf(request.learnerDisk, 16, 'learner_disk');
+        this.forgotten.push(disk);
+        return { known: !this.unknownDisks.has(disk), lost: [] };
       },
       follow: (stream) => {
         const name = `learner-${String(++this.#names)}`;

@@ -13,6 +13,7 @@ import { startProposer } from '../../services/proposer/service.ts';
 import type { RunningProposer } from '../../services/proposer/service.ts';
 import { connect } from '../../shared/platform/grpc/connection.ts';
 import type { Connection } from '../../shared/platform/grpc/connection.ts';
+import { AcceptorServiceService } from '../../shared/wire/gen/synod/v1/acceptor_service.ts';
 import { ProposerServiceService as Service } from '../../shared/wire/gen/synod/v1/proposer_service.ts';
 import type { ProposeRequest, ProposeResponse } from '../../shared/wire/gen/synod/v1/proposer_service.ts';
 import { errorOf } from '../../shared/wire/status.ts';
@@ -90,6 +91,22 @@ export class TestCluster {
     this.acceptors.delete(id);
   }
 
+  /** Names of the logs that acceptors know. */
+  async logsOfAcceptors(): Promise<string[]> {
+    const request = { header: undefined, log: '', after: '', limit: 0, all: false };
+    const answers = await Promise.all(
+      [...this.acceptors.values()].map(async ({ address }) => {
+        const connection = connect(address, { fromStatus: (status) => errorOf(status).error });
+        try {
+          return await connection.unary(AcceptorServiceService.logs, request, { timeoutMs: 5_000 });
+        } finally {
+          connection.close();
+        }
+      }),
+    );
+    return answers.flatMap(({ logs }) => logs.map(({ log }) => log));
+  }
+
   async startLearner(): Promise<void> {
     const config = learnerSettings.parse({ ...this.#common('learners', 1), data: join(this.#folder, 'learner') });
     this.#learner = await startLearner(config, {
@@ -143,7 +160,7 @@ export class TestCluster {
   }
 
   /** Proposes through a proposer. */
-  propose(id: number, change: Partial<ProposeRequest> = {}, timeoutMs = 5_000): Promise<ProposeResponse> {
+  propose(id: number, change: Partial<ProposeRequest> = {}, timeoutMs = 30_000): Promise<ProposeResponse> {
     return this.client(id).unary(Service.propose, request(change), { timeoutMs });
   }
 
@@ -152,7 +169,7 @@ export class TestCluster {
     const opened = await this.client(id).unary(
       Service.openSession,
       { header: undefined, log, client: CLIENT },
-      { timeoutMs: 5_000 },
+      { timeoutMs: 30_000 },
     );
     return opened.session;
   }

@@ -98,7 +98,7 @@ const fromAcceptor: FromAcceptor[] = [
     ],
   },
   { kind: 'would-promise', log, ballot, highest: top, watermark: 0 },
-  ...(['ballot', 'floor', 'space', 'logs', 'round', 'busy', 'conflict'] as const).map((reason) => ({
+  ...(['ballot', 'floor', 'space', 'logs', 'round', 'busy', 'conflict', 'ahead'] as const).map((reason) => ({
     ...rejected,
     reason,
   })),

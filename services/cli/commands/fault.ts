@@ -12,6 +12,7 @@ import { EXIT, UsageError } from '../exit.ts';
 import { nameOf, readSides } from '../members.ts';
 import type { Named } from '../members.ts';
 import { ageText, table } from '../table.ts';
+import { showLine } from '../text.ts';
 
 export interface FaultOptions extends CommonOptions {
   readonly for?: string;
@@ -131,7 +132,7 @@ function report({ io, json }: Context, made: Made, failed: readonly Reply<unknow
   }
   const until = forMs === 0 ? `until synodctl fault heal ${id}` : `for ${ageText(forMs)}`;
   io.out(`fault ${id}: ${actionText(action)}, ${until}; made by ${took.join(', ')}`);
-  for (const { member, why } of without) io.err(`without ${member}: ${why}`);
+  for (const { member, why } of without) io.err(showLine(`without ${member}: ${why}`));
   if (missing.length > 0)
     io.err(`not in force for ${missing.join(', ')}; what is in force stays so until it is healed`);
 }
@@ -223,7 +224,7 @@ function isDown(error: unknown): boolean {
 }
 
 function withoutSome({ failed }: Asked<unknown>, { io }: Context): number {
-  for (const { name, error } of failed) io.err(`without ${name}: ${messageOf(error)}`);
+  for (const { name, error } of failed) io.err(showLine(`without ${name}: ${messageOf(error)}`));
   return failed.length === 0 ? OK : EXIT.refused;
 }
 

@@ -41,7 +41,7 @@ export function gather(context: Context, wanted: Wanted): Promise<Member[]> {
   return Promise.all(
     context.endpoints.places.map(async (place) => {
       if (!place.listening) return { place, id: place.id, said: 'down: nothing listens there' };
-      const connection = connect(place.address, { fromStatus: errorReader(place.address) });
+      const connection = connect(place.address, { fromStatus: errorReader(place.address, place.role) });
       try {
         const said = await askMember(connection, place, wanted, context.timeoutMs);
         return { place, id: idOf(said) ?? place.id, said };

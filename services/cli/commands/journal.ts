@@ -12,6 +12,7 @@ import { decodeRecord } from '../../../shared/wire/codec/record.ts';
 import { EXIT, UsageError } from '../exit.ts';
 import type { Io } from '../io.ts';
 import { bytesText, table } from '../table.ts';
+import { showLine, showName } from '../text.ts';
 
 export interface JournalOptions {
   readonly json?: boolean;
@@ -19,7 +20,9 @@ export interface JournalOptions {
 
 export async function verify(folder: string, options: JournalOptions, io: Io): Promise<number> {
   const disk = open(folder);
-  const report = await verifyJournal(disk);
+  const read = await verifyJournal(disk);
+  // A journal that cannot be read says nothing of its owner; the stamp beside it may.
+  const report = read.identity === undefined ? { ...read, identity: await stampedIdentity(disk) } : read;
   if (report.verdict.kind === 'new') await refuseEmpty(disk, folder);
   if (options.json === true) io.out(JSON.stringify({ folder, ...report }));
   else for (const line of reportLines(folder, report)) io.out(line);
@@ -29,7 +32,7 @@ export async function verify(folder: string, options: JournalOptions, io: Io): P
 export async function dump(folder: string, options: JournalOptions, io: Io): Promise<number> {
   const disk = open(folder);
   const report = await dumpJournal(disk, (item) => {
-    io.out(options.json === true ? JSON.stringify(jsonItem(item)) : itemLine(item));
+    io.out(options.json === true ? JSON.stringify(jsonItem(item)) : showLine(itemLine(item)));
   });
   if (report.verdict.kind === 'new') await refuseEmpty(disk, folder);
   return exitOf(report.verdict, folder, io);
@@ -40,6 +43,11 @@ function open(folder: string): Disk {
     throw new UsageError(`${folder} is not a folder: give the data folder of an acceptor, such as data/acceptor-1`);
   const inner = join(folder, 'journal');
   return readFolder(existsSync(inner) && statSync(inner).isDirectory() ? inner : folder);
+}
+
+async function stampedIdentity(disk: Disk): Promise<JournalReport['identity']> {
+  const stamp = await readStamp(disk);
+  return stamp === undefined ? undefined : { cluster: stamp.cluster, acceptor: stamp.id, disk: stamp.disk };
 }
 
 async function refuseEmpty(disk: Disk, folder: string): Promise<never> {
@@ -102,7 +110,7 @@ function itemLine(item: DumpItem): string {
 function recordText(record: AcceptorRecord): string {
   const { kind, ...rest } = plain(record);
   return `${kind} ${Object.entries(rest)
-    .map(([name, value]) => `${name}=${typeof value === 'string' ? value : JSON.stringify(value)}`)
+    .map(([name, value]) => `${name}=${typeof value === 'string' ? showName(value) : JSON.stringify(value)}`)
     .join(' ')}`;
 }
 

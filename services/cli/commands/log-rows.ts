@@ -4,6 +4,7 @@ import { readBallot } from '../../../shared/wire/codec/fields.ts';
 import type { Ballot } from '../../../shared/wire/gen/synod/v1/common.ts';
 import { LogState } from '../../../shared/wire/gen/synod/v1/common.ts';
 import { Leading } from '../../../shared/wire/gen/synod/v1/proposer.ts';
+import { showName } from '../text.ts';
 import type { Member, Said } from './gather.ts';
 
 export interface LogRow {
@@ -99,7 +100,7 @@ export const LOG_HEAD = [
 export function logCells(row: LogRow): string[] {
   const applied = Object.entries(row.applied).map(([id, slot]) => `${id}:${String(slot)}`);
   return [
-    row.log,
+    showName(row.log),
     row.state === 'led' && row.leader !== null ? `proposer ${String(row.leader)}` : row.state,
     row.ballot ?? '–',
     ...[row.end, row.watermark].map(String),

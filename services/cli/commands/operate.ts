@@ -8,6 +8,7 @@ import { ProposerServiceService } from '../../../shared/wire/gen/synod/v1/propos
 import { OK, ask, askAny, parseNumber } from '../context.ts';
 import type { Context } from '../context.ts';
 import { EXIT } from '../exit.ts';
+import { showLine, showName } from '../text.ts';
 
 export async function moveLeader(log: string, proposer: string, context: Context): Promise<number> {
   readClientLog(log);
@@ -17,14 +18,14 @@ export async function moveLeader(log: string, proposer: string, context: Context
   const answer = await askAny(context, 'proposer', method, request).catch((error: unknown) => {
     // Only who leads can move a log, and whoever refused for that names it.
     if (!(error instanceof ClientError) || error.leader === undefined || error.outcome !== 'none') throw error;
-    return ask(error.leader, method, request, context.timeoutMs);
+    return ask('proposer', error.leader, method, request, context.timeoutMs);
   });
   const ballot = answer.ballot === undefined ? undefined : formatBallot(readBallot(answer.ballot, 'ballot'));
   const { from, leader } = answer;
   if (context.json) context.io.out(JSON.stringify({ log, from: from ?? null, leader, ballot: ballot ?? null }));
   else
     context.io.out(
-      `${log} is led by proposer ${String(leader)} at ballot ${ballot ?? '–'}` +
+      `${showName(log)} is led by proposer ${String(leader)} at ballot ${ballot ?? '–'}` +
         (from === undefined ? '' : from === leader ? ', as before' : ` (before: proposer ${String(from)})`),
     );
   return OK;
@@ -43,8 +44,9 @@ export async function forgetLearner(learner: string, force: boolean, context: Co
   const { acceptors, missing, lost } = answer;
   if (context.json) context.io.out(JSON.stringify({ disk, acceptors, missing, lost }));
   else {
-    context.io.out(`learner ${learner} (disk ${disk}) is forgotten by the acceptors ${acceptors.join(', ') || '–'}`);
-    for (const line of lost) context.io.out(`lost: ${line}`);
+    const whose = isDisk ? `disk ${disk}` : `learner ${learner} (disk ${disk})`;
+    context.io.out(`${whose} is forgotten by the acceptors ${acceptors.join(', ') || '–'}`);
+    for (const line of lost) context.io.out(showLine(`lost: ${line}`));
   }
   if (missing.length === 0) return OK;
   context.io.err(`acceptors ${missing.join(', ')} could not be reached: run this again when they are back`);

@@ -1,10 +1,13 @@
 /** `synodctl propose`: has values chosen and prints where. */
 import { formatBallot } from '../../../shared/paxos/ballot.ts';
+import { SynodError, messageOf } from '../../../shared/base/errors.ts';
+import { readPayload } from '../../../shared/wire/codec/client.ts';
 import { ClientError } from '../../../shared/client/index.ts';
-import type { Decided, Proposed, StreamAnswer, SynodClient } from '../../../shared/client/index.ts';
+import type { Decided, ProposeStream, Proposed, StreamAnswer, SynodClient } from '../../../shared/client/index.ts';
 import { OK, withClient } from '../context.ts';
 import type { CommonOptions, Context } from '../context.ts';
-import { UsageError, errorLine, exitCodeOf } from '../exit.ts';
+import { EXIT, PartialError, UsageError, errorLine, exitCodeOf, worseCode } from '../exit.ts';
+import { showName } from '../text.ts';
 import { jsonValue, linesOf, linesOfFile, parseValue, showValue } from '../values.ts';
 
 export interface ProposeOptions extends CommonOptions {
@@ -20,26 +23,36 @@ export async function propose(values: readonly string[], options: ProposeOptions
     throw new UsageError(`--protocol must be multi or basic, not ${JSON.stringify(options.protocol)}`);
   const given = source(values, options, context);
   const printer = new Printer(context, options.log, base64);
-  const only = 'length' in given && given.length === 1 ? given[0] : undefined;
-  if (only !== undefined) {
-    const value = parseValue(only, base64);
-    return withClient(context, ['proposer'], async (client) => {
-      if (options.protocol === 'basic') printer.decided(await client.decide(options.log, value));
-      else printer.proposed(await client.propose(options.log, value), value);
-      return OK;
-    });
+  const opener = (client: SynodClient) => (): ProposeStream =>
+    client.proposeStream(options.log, { onAnswer: printer.answered.bind(printer), timeoutMs: context.timeoutMs });
+  if (!(given instanceof Array)) {
+    if (options.protocol === 'basic') throw new UsageError(ONE_DECREE);
+    return withClient(context, ['proposer'], (client) => proposeMany(opener(client), given, base64, printer));
   }
-  if (options.protocol === 'basic')
-    throw new UsageError('a decree is one value: give exactly one VALUE with --protocol basic');
-  return withClient(context, ['proposer'], (client) => proposeMany(client, given, options, printer));
+  // Nothing is proposed before all of them are known to be values.
+  const sound = given.map((each, at) => readValue(each, base64, given.length === 1 ? '' : placeOf(options, at + 1)));
+  const [only] = sound;
+  if (only === undefined) throw new UsageError(NO_VALUES);
+  if (options.protocol === 'basic' && sound.length > 1) throw new UsageError(ONE_DECREE);
+  return withClient(context, ['proposer'], async (client) => {
+    if (sound.length > 1) return proposeMany(opener(client), sound, false, printer);
+    if (options.protocol === 'basic') printer.decided(await client.decide(options.log, only));
+    else printer.proposed(await client.propose(options.log, only), only);
+    return OK;
+  });
 }
+
+const ONE_DECREE = 'a decree is one value: give exactly one VALUE with --protocol basic';
+const NO_VALUES = 'no values came: give at least one, one a line';
+
+type Given = string | Uint8Array;
 
 /** The values of the command line, of the file or of standard input, in this order. */
 function source(
   values: readonly string[],
   options: ProposeOptions,
   { io }: Context,
-): readonly string[] | AsyncIterable<string> {
+): readonly Given[] | AsyncIterable<Uint8Array> {
   if (options.file !== undefined) {
     if (values.length > 0) throw new UsageError('give values or --file, not both');
     return options.file === '-' ? linesOf(io.input) : linesOfFile(options.file);
@@ -49,36 +62,52 @@ function source(
   throw new UsageError('give at least one VALUE, or --file F, or values on standard input, one a line');
 }
 
+function placeOf({ file }: ProposeOptions, number: number): string {
+  return file === undefined ? `VALUE ${String(number)}: ` : `line ${String(number)} of ${showName(file)}: `;
+}
+
+/** The bytes of a value. Throws UsageError, with the place in front, for what no value can be. */
+function readValue(given: Given, base64: boolean, place: string): Uint8Array {
+  try {
+    return readPayload(parseValue(given, base64));
+  } catch (error) {
+    if (place !== '' && (error instanceof UsageError || error instanceof SynodError))
+      throw new UsageError(place + messageOf(error));
+    throw error;
+  }
+}
+
+/** Proposes lines as they come. The stream begins with the first of them: where there is none, nothing happens. */
 async function proposeMany(
-  client: SynodClient,
-  values: readonly string[] | AsyncIterable<string>,
-  options: ProposeOptions,
+  open: () => ProposeStream,
+  lines: Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
+  base64: boolean,
   printer: Printer,
 ): Promise<number> {
-  const stream = client.proposeStream(options.log, {
-    onAnswer: (answer) => {
-      printer.answered(answer);
-    },
-  });
-  const base64 = options.base64 ?? false;
+  let stream: ProposeStream | undefined;
   try {
-    for await (const line of values) {
-      const value = parseValue(line, base64);
-      if (value.length === 0) throw new UsageError('an empty line is no value: at least one byte is needed');
+    for await (const line of lines) {
+      const value = readValue(line, base64, `line ${String(printer.count + 1)} of standard input: `);
+      stream ??= open();
       printer.sent(value);
       await stream.write([value]);
     }
   } catch (error) {
+    if (!(error instanceof UsageError)) throw error;
     // What was taken before is still answered; the fault is told after it.
-    if (!(error instanceof ClientError)) await stream.finish();
-    throw error;
+    await finish(stream);
+    throw printer.partial(error);
   }
-  if (printer.count === 0) throw new UsageError('no values came: give at least one, one a line');
-  await stream.finish().catch((error: unknown) => {
-    // Each proposal that this leaves without an answer was printed as refused.
+  if (stream === undefined) throw new UsageError(NO_VALUES);
+  await finish(stream);
+  return printer.code;
+}
+
+/** Waits for all answers. Each proposal that the end of the stream leaves without one was printed as refused. */
+async function finish(stream: ProposeStream | undefined): Promise<void> {
+  await stream?.finish().catch((error: unknown) => {
     if (!(error instanceof ClientError)) throw error;
   });
-  return printer.code;
 }
 
 /** Prints answers in the order in which the values were given, as soon as they are known. */
@@ -91,6 +120,7 @@ class Printer {
   readonly #answers = new Map<number, Proposed | ClientError>();
   #sent = 0;
   #printed = 0;
+  #chosen = 0;
 
   constructor(context: Context, log: string, base64: boolean) {
     this.#context = context;
@@ -124,8 +154,18 @@ class Printer {
       this.#values.delete(sequence);
       this.#printed = sequence;
       if (result instanceof ClientError) this.#refused(result, value);
-      else this.proposed(result, value);
+      else {
+        this.#chosen++;
+        this.proposed(result, value);
+      }
     }
+  }
+
+  /** The fault of a line, with what became of those before it. */
+  partial(fault: UsageError): PartialError {
+    const before = `${String(this.#chosen)} of the ${String(this.#sent)} values before it were chosen, and nothing from there on was sent`;
+    const message = `${fault.message}; ${this.#sent === 0 ? 'nothing was sent' : before}`;
+    return new PartialError(message, worseCode(this.code, EXIT.refused));
   }
 
   proposed(where: Proposed, value: Uint8Array, note = ''): void {
@@ -144,7 +184,10 @@ class Printer {
           ...jsonValue(value, this.#base64),
         }),
       );
-    } else io.out(`${log}  slot ${String(slot)}  ballot ${ballot ?? '–'}  ${showValue(value, this.#base64)}${note}`);
+    } else
+      io.out(
+        `${showName(log)}  slot ${String(slot)}  ballot ${ballot ?? '–'}  ${showValue(value, this.#base64)}${note}`,
+      );
   }
 
   decided(decided: Decided): void {
@@ -152,7 +195,7 @@ class Printer {
   }
 
   #refused(error: ClientError, value: Uint8Array): void {
-    this.code = Math.max(this.code, exitCodeOf(error));
+    this.code = worseCode(this.code, exitCodeOf(error));
     const shown = showValue(value.subarray(0, 60), this.#base64);
     const named = new ClientError(error.code, `${shown}: ${error.message}`, error.outcome, {
       unreachable: error.unreachable,

@@ -1,9 +1,11 @@
 /** `synodctl status` and `synodctl logs`: the whole cluster on one screen, with what is down. */
+import { RESERVED_LOG_PREFIX } from '../../../shared/base/limits.ts';
 import type { Process, Queue } from '../../../shared/wire/gen/synod/v1/common.ts';
 import { OK, parseNumber } from '../context.ts';
 import type { CommonOptions, Context } from '../context.ts';
 import { EXIT } from '../exit.ts';
 import { ageText, bytesText, table } from '../table.ts';
+import { showLine } from '../text.ts';
 import { gather } from './gather.ts';
 import type { Member, Said } from './gather.ts';
 import { LOG_HEAD, logCells, logRows } from './log-rows.ts';
@@ -34,7 +36,7 @@ interface MemberRow {
 export async function status(options: StatusOptions, context: Context): Promise<number> {
   const logsMax = options.limit === undefined ? 20 : parseNumber(options.limit, '--limit', 1);
   const members = await gather(context, wantedOf(options, logsMax));
-  const rows = members.map(memberRow);
+  const rows = members.map((member) => memberRow(member, options.all ?? false));
   const logs = logRows(members).slice(0, logsMax);
   const nobody = rows.every((row) => row.state === 'down');
   if (context.json) context.io.out(JSON.stringify({ members: rows, logs }));
@@ -50,7 +52,7 @@ export async function status(options: StatusOptions, context: Context): Promise<
   }
   if (!nobody) return OK;
   // The same words as every other command has for it.
-  context.endpoints.reachable('acceptor');
+  requireSomebody(context);
   context.io.err(`synodctl: nobody answers at any of ${rows.map((row) => row.address).join(', ')}`);
   return EXIT.unreachable;
 }
@@ -59,7 +61,7 @@ export async function logs(options: StatusOptions, context: Context): Promise<nu
   const logsMax = options.limit === undefined ? 1_000 : parseNumber(options.limit, '--limit', 1);
   const members = await gather(context, wantedOf(options, logsMax));
   if (members.every(({ said }) => typeof said === 'string')) {
-    context.endpoints.reachable('learner');
+    requireSomebody(context);
     context.io.err(`synodctl: ${members.flatMap(({ said }) => (typeof said === 'string' ? [said] : [])).join('; ')}`);
     return EXIT.unreachable;
   }
@@ -69,15 +71,21 @@ export async function logs(options: StatusOptions, context: Context): Promise<nu
   else for (const line of table(LOG_HEAD, rows.map(logCells))) context.io.out(line);
   if (rows.length === logsMax && !context.json) context.io.err(`… the first ${String(logsMax)}; more with --limit N`);
   for (const { place, said } of members)
-    if (typeof said === 'string') context.io.err(`without ${place.role} ${String(place.id)}: ${said}`);
+    if (typeof said === 'string') context.io.err(showLine(`without ${place.role} ${String(place.id)}: ${said}`));
   return OK;
+}
+
+/** Throws what every other command says where none of those that are named, or looked for, takes a connection. */
+function requireSomebody({ endpoints }: Context): void {
+  if (endpoints.places.some(({ listening }) => listening)) return;
+  for (const { role } of endpoints.places) endpoints.reachable(role);
 }
 
 function wantedOf(options: StatusOptions, logsMax: number): { all: boolean; logsMax: number; log?: string } {
   return { all: options.all ?? false, logsMax, ...(options.log === undefined ? {} : { log: options.log }) };
 }
 
-function memberRow({ place, id, said }: Member): MemberRow {
+function memberRow({ place, id, said }: Member, all: boolean): MemberRow {
   const { role, address } = place;
   const nothing = { uptimeMs: null, version: null, logs: null, leads: null, queues: [], bytes: null, bytesMax: null };
   if (typeof said === 'string') return { role, id, address, state: 'down', ...nothing, notes: [said] };
@@ -100,7 +108,7 @@ function memberRow({ place, id, said }: Member): MemberRow {
           ? said.status.storeBytes
           : null,
     bytesMax: said.role === 'acceptor' ? (said.status.journal?.bytesMax ?? null) : null,
-    notes: [...missing, ...faultNotes(process), ...notesOf(said)].filter(
+    notes: [...missing, ...faultNotes(process), ...notesOf(said, all)].filter(
       (note, at, all) => note !== '' && all.indexOf(note) === at,
     ),
   };
@@ -119,7 +127,8 @@ function queuesOf(said: Said): { name: string; length: number; limit: number }[]
   return said.status.queues.map(({ name, length, limit }: Queue) => ({ name, length, limit }));
 }
 
-function notesOf(said: Said): string[] {
+/** `all`: also of Synod's own logs. */
+function notesOf(said: Said, all: boolean): string[] {
   const unheard = said.status.links
     .filter((link) => !link.connected)
     .map(
@@ -130,7 +139,9 @@ function notesOf(said: Said): string[] {
     case 'acceptor': {
       const { journal, silentBecause } = said.status;
       const full = journal === undefined || journal.hasRoom ? '' : 'its journal is full (journal.bytes.max)';
-      const kept = journal === undefined || journal.keptBecause === '' ? '' : `kept: ${journal.keptBecause}`;
+      const keptBecause = journal?.keptBecause ?? '';
+      const isHidden = !all && keptBecause.startsWith(`log "${RESERVED_LOG_PREFIX}`);
+      const kept = keptBecause === '' || isHidden ? '' : `kept: ${keptBecause}`;
       return [silentBecause, full, kept, ...unheard];
     }
     case 'proposer': {

@@ -182,10 +182,11 @@ export function endpoints(about: About): Setting<ReadonlyMap<number, string>> {
       const id = /^[1-9]\d{0,4}$/.test(idText) ? Number(idText) : 0;
       if (id < 1 || id > 65_535 || (parseHostPort(address)?.port ?? 0) === 0)
         return {
-          must: `must be a list such as 1=127.0.0.1:7101,2=127.0.0.1:7102; ${JSON.stringify(part)} is not ID=HOST:PORT`,
+          must: `must be a list such as 1=127.0.0.1:7101,2=127.0.0.1:7102${part === given ? '' : ` (see ${JSON.stringify(part)})`}`,
         };
-      if (found.has(id)) return { must: `names the id ${String(id)} twice` };
-      if ([...found.values()].includes(address)) return { must: `names the address ${address} twice` };
+      if (found.has(id)) return { must: `must name each id once (${String(id)} is there twice)` };
+      if ([...found.values()].includes(address))
+        return { must: `must name each address once (${address} is there twice)` };
       found.set(id, address);
     }
     return { value: new Map([...found].sort(([a], [b]) => a - b)) };

@@ -334,6 +334,7 @@ const REASONS: readonly (RejectReason | undefined)[] = [
   'round',
   'busy',
   'conflict',
+  'ahead',
 ];
 
 /** How a log stands, by the enum's numbers; the network and the journal use the same. */

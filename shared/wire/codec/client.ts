@@ -124,7 +124,7 @@ export function readPayload(payload: Uint8Array): Uint8Array {
   if (payload.length === 0) refuse('the value is empty: at least one byte is needed');
   if (payload.length > PAYLOAD_BYTES_MAX)
     refuse(
-      `the value has ${String(payload.length)} bytes: the limit is ${String(PAYLOAD_BYTES_MAX)} (1.5 MiB), the same for every cluster (LIMITS.valueBytesMax)`,
+      `the value has ${String(payload.length)} bytes: the limit is ${String(PAYLOAD_BYTES_MAX)} bytes (1.5 MiB); it is fixed, the same for every cluster, and no setting`,
     );
   return payload;
 }

@@ -2,6 +2,8 @@
  * Goal: synodctl prints what a person or a script needs, and its exit code and one line on standard error say what happened (R15).
  * Method: command lines run in this process against fake members on loopback.
  */
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -9,9 +11,12 @@ import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { findEndpoints, parseEndpoints } from '../../../services/cli/endpoints.ts';
 import type { Io } from '../../../services/cli/io.ts';
 import { run } from '../../../services/cli/program.ts';
-import { ageText, bytesText } from '../../../services/cli/table.ts';
+import { EXIT, worseCode } from '../../../services/cli/exit.ts';
+import { ageText, bytesText, table } from '../../../services/cli/table.ts';
 import { linesOf, parseValue, showValue } from '../../../services/cli/values.ts';
-import { BALLOT_TEXT, FakeLog, deadAddress, fakeLearner, fakeProposer } from '../client/fakes.ts';
+import { markBegun, openStamp } from '../../../shared/journal/index.ts';
+import { openFolder } from '../../../shared/platform/disk.ts';
+import { BALLOT_TEXT, FakeLog, deadAddress, fakeAcceptor, fakeLearner, fakeProposer } from '../client/fakes.ts';
 import type { FakeLearner, FakeProposer } from '../client/fakes.ts';
 
 let log: FakeLog;
@@ -51,8 +56,16 @@ async function synodctl(args: readonly string[], given: Partial<Io> = {}): Promi
   return { code, out, err };
 }
 
-async function* lines(...chunks: string[]): AsyncGenerator<string> {
+async function* lines(...chunks: (string | Uint8Array)[]): AsyncGenerator<string | Uint8Array> {
   yield* chunks;
+}
+
+/** A file with this content, removed after the test. */
+function fileOf(content: string | Uint8Array): string {
+  const folder = mkdtempSync(join(tmpdir(), 'synod-cli-'));
+  cleanups.push(() => rmSync(folder, { recursive: true }));
+  writeFileSync(join(folder, 'values'), content);
+  return join(folder, 'values');
 }
 
 describe('propose', () => {
@@ -73,16 +86,75 @@ describe('propose', () => {
   });
 
   test('takes many values, from arguments, a file or standard input, and answers in their order', async () => {
-    const folder = mkdtempSync(join(tmpdir(), 'synod-cli-'));
-    cleanups.push(() => rmSync(folder, { recursive: true }));
-    const file = join(folder, 'values');
-    writeFileSync(file, 'c\nd\n');
+    const file = fileOf('c\nd\n');
     expect((await synodctl(['propose', 'a', 'b'])).code).toBe(0);
     expect((await synodctl(['propose', '--file', file])).code).toBe(0);
     const { code, out } = await synodctl(['propose'], { piped: true, input: lines('e\nf', 'g\n') });
     expect(code).toBe(0);
     expect(out).toEqual([4, 5].map((slot, at) => `default  slot ${slot}  ballot ${BALLOT_TEXT}  ${['e', 'fg'][at]!}`));
     expect(log.texts()).toEqual(['a', 'b', 'c', 'd', 'e', 'fg']);
+  });
+
+  test('bytes of a line are proposed as they are, whether they are text or not', async () => {
+    const given = Buffer.from('caf\xe9\n\xff\xfe\r\nend', 'latin1');
+    const file = fileOf(given);
+    const fromInput = await synodctl(['propose'], {
+      piped: true,
+      input: lines(given.subarray(0, 4), given.subarray(4)),
+    });
+    const fromFile = await synodctl(['propose', '--file', file]);
+    expect([fromInput.code, fromFile.code]).toEqual([0, 0]);
+    const chosen = log.values.map((value) => Buffer.from(value).toString('latin1'));
+    expect(chosen).toEqual(['caf\xe9', '\xff\xfe', 'end', 'caf\xe9', '\xff\xfe', 'end']);
+    expect(fromInput.out[0]).toMatch(/ base64:Y2Fm6Q==$/);
+    // An argument of the command line has lost such bytes before a program can see them.
+    const argument = await synodctl(['propose', 'caf\ufffd']);
+    expect([argument.code, argument.err.join()]).toEqual([2, expect.stringContaining('must be UTF-8')]);
+  });
+
+  test('a file is checked before anything of it is proposed, and the line at fault is named', async () => {
+    for (const [bad, text] of [
+      ['a\n\nb\n', 'line 2 of'],
+      [`a\nb\n${'x'.repeat(1_572_865)}\n`, 'line 3 of'],
+    ] as const) {
+      const { code, err, out } = await synodctl(['propose', '--file', fileOf(bad)]);
+      expect([code, out, err.join().includes(text)]).toEqual([2, [], true]);
+    }
+    expect((await synodctl(['propose', 'a', '', 'b'])).err.join()).toContain('VALUE 2: the value is empty');
+    expect(log.texts()).toEqual([]);
+    // Control: without the empty line it goes through.
+    expect((await synodctl(['propose', '--file', fileOf('a\nb\n')])).code).toBe(0);
+    expect(log.texts()).toEqual(['a', 'b']);
+  });
+
+  test('a line of standard input that is no value ends the proposing: it is named, with what was chosen before it', async () => {
+    const input = lines('a\nb\n\nc\n');
+    const { code, out, err } = await synodctl(['propose'], { piped: true, input });
+    expect([code, out.length, log.texts()]).toEqual([1, 2, ['a', 'b']]);
+    expect(err).toEqual([
+      'synodctl: line 3 of standard input: the value is empty: at least one byte is needed; ' +
+        '2 of the 2 values before it were chosen, and nothing from there on was sent [PARTIAL]',
+    ]);
+  });
+
+  test('no values are the same clear error from a file and from standard input, and nothing is sent', async () => {
+    const none = { code: 2, out: [], err: ['synodctl: no values came: give at least one, one a line'] };
+    expect(await synodctl(['propose', '--file', fileOf('')])).toEqual(none);
+    expect(await synodctl(['propose'], { piped: true })).toEqual(none);
+    expect([proposer.streamed, proposer.requests, log.sessions]).toEqual([[], [], 0]);
+  });
+
+  test('the name of a log cannot break a line: it is written out, and exact in JSON', async () => {
+    const name = 'x\u001b[31m\ny';
+    const { out } = await synodctl(['propose', 'v', '--log', name]);
+    expect(out).toEqual([`"x\\u001b[31m\\ny"  slot 0  ballot ${BALLOT_TEXT}  v`]);
+    const json = await synodctl(['propose', 'v', '--log', name, '--json']);
+    expect(JSON.parse(json.out[0]!)).toMatchObject({ log: name });
+    const moved = await synodctl(['leader', 'move', name, '2']);
+    expect(moved.out.join()).toContain('"x\\u001b[31m\\ny" is led by proposer 2');
+    proposer.faults.push({ code: 9, outcome: 'none', message: `log "${name}" is closed` });
+    expect((await synodctl(['leader', 'move', name, '2'])).err.join()).not.toMatch(/[\p{Cc}\p{Cf}]/u);
+    expect(table(['log', 'end'], [[name, '1']])).toHaveLength(2);
   });
 
   test('proposes a decree', async () => {
@@ -181,6 +253,54 @@ describe('exit codes', () => {
     expect(found.err[0]).toContain('start a cluster with npm start');
   });
 
+  test('2 where the command line names no member of the role that is needed', async () => {
+    const { code, err } = await synodctl(['log', '--endpoints', `proposer=${proposer.address}`]);
+    expect([code, err]).toEqual([2, ['synodctl: no learner is named in --endpoints: add learner=HOST:PORT']]);
+    const dead = await deadAddress();
+    expect((await synodctl(['status', '--endpoints', `learner=${dead}`])).code).toBe(4);
+  });
+
+  test('what answers at a wrong port is told apart: another role, and what speaks no gRPC', async () => {
+    const role = await synodctl(['log', '--endpoints', `learner=${proposer.address}`]);
+    expect([role.code, role.err.join()]).toEqual([
+      1,
+      expect.stringContaining(`what answers at ${proposer.address} is not a learner`),
+    ]);
+    const web = createServer((_request, response) => response.end('hello'));
+    await new Promise<void>((resolve) => web.listen(0, '127.0.0.1', resolve));
+    cleanups.push(() => void web.close());
+    const address = `127.0.0.1:${String((web.address() as AddressInfo).port)}`;
+    const page = await synodctl(['log', '--endpoints', `learner=${address}`]);
+    expect([page.code, page.err]).toEqual([
+      4,
+      [expect.stringContaining(`what listens at ${address} does not speak gRPC`)],
+    ]);
+    expect(page.err.join()).not.toMatch(/Resolution note|\d{4}-\d\d-\d\dT/);
+  });
+
+  test('the time of a call has the name that the command line gives it, for one value and for many', async () => {
+    proposer.silent = true;
+    const one = await synodctl(['propose', 'a', '--timeout', '1']);
+    const many = await synodctl(['propose', 'a', 'b', '--timeout', '1']);
+    expect([one.code, many.code]).toEqual([3, 1]);
+    for (const { err } of [one, many]) expect(err.join()).toMatch(/ within 1000 ms \(--timeout\)/);
+  });
+
+  test('a value over the limit is refused with the limit in bytes, which is no setting', async () => {
+    const { code, err } = await synodctl(['propose', 'x'.repeat(1_572_865)]);
+    expect([code, err.join()]).toEqual([
+      1,
+      expect.stringContaining('the limit is 1572864 bytes (1.5 MiB); it is fixed'),
+    ]);
+    expect((await synodctl(['propose', 'x'.repeat(1_572_864)])).code).toBe(0);
+  });
+
+  test('of several outcomes, one that is not known is told before any other', () => {
+    expect(worseCode(EXIT.unknown, EXIT.unreachable)).toBe(EXIT.unknown);
+    expect(worseCode(EXIT.unreachable, EXIT.unknown)).toBe(EXIT.unknown);
+    expect(worseCode(EXIT.refused, EXIT.ok)).toBe(EXIT.refused);
+  });
+
   test('1 for a folder without a journal', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'synod-cli-'));
     cleanups.push(() => rmSync(folder, { recursive: true }));
@@ -232,6 +352,29 @@ describe('operating', () => {
     proposer.faults.push(named);
     other.faults.push({ ...named, message: 'led by proposer 1; ask it', leader: proposer.address });
     expect((await synodctl(['leader', 'move', 'orders', '1'])).err.join()).toContain('led by proposer 1');
+  });
+
+  test("status names Synod's own logs as what a journal is kept for only with --all", async () => {
+    const acceptor = await fakeAcceptor('log "synod.probe.1": slots 0 to 9 above its trim floor');
+    cleanups.push(acceptor.stop);
+    const endpoints = `acceptor=${acceptor.address}`;
+    const { code, out } = await synodctl(['status', '--endpoints', endpoints]);
+    expect([code, out.join()]).toEqual([0, expect.not.stringContaining('synod.')]);
+    expect((await synodctl(['status', '--all', '--endpoints', endpoints])).out.join()).toContain(
+      'kept: log "synod.probe.1"',
+    );
+  });
+
+  test('journal verify names the owner of a journal that is refused', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'synod-cli-'));
+    cleanups.push(() => rmSync(folder, { recursive: true }));
+    const disk = await openFolder(folder);
+    const owner = { cluster: 'c1', configuration: 'c2', role: 'acceptor', id: 3 };
+    await markBegun(disk, await openStamp(disk, owner, () => 'd7'.repeat(16)));
+    writeFileSync(join(folder, '0000000000.seg'), Buffer.alloc(16_384));
+    const { code, out } = await synodctl(['journal', 'verify', folder]);
+    expect(code).toBe(5);
+    expect(out[0]).toBe(`${folder}: acceptor 3 of cluster c1, disk ${'d7'.repeat(16)}`);
   });
 
   test('status says who is down, and works as long as anybody answers', async () => {
@@ -304,7 +447,7 @@ describe('values', () => {
     const chunks = (async function* () {
       for (const byte of bytes) yield Buffer.from([byte]);
     })();
-    for await (const line of linesOf(chunks)) found.push(line);
+    for await (const line of linesOf(chunks)) found.push(Buffer.from(line).toString());
     expect(found).toEqual(['ä', 'ö', 'ü']);
   });
 

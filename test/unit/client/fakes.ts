@@ -3,6 +3,11 @@ import { Metadata, Server, ServerCredentials } from '@grpc/grpc-js';
 import type { ServerDuplexStream, ServerUnaryCall, ServerWritableStream, sendUnaryData } from '@grpc/grpc-js';
 import type { Outcome } from '../../../shared/base/errors.ts';
 import type { LearnedEntry } from '../../../shared/wire/gen/synod/v1/learner.ts';
+import { AcceptorServiceService } from '../../../shared/wire/gen/synod/v1/acceptor_service.ts';
+import type {
+  AcceptorServiceLogsResponse,
+  AcceptorServiceStatusResponse,
+} from '../../../shared/wire/gen/synod/v1/acceptor_service.ts';
 import { LearnerServiceService } from '../../../shared/wire/gen/synod/v1/learner_service.ts';
 import type {
   EndRequest,
@@ -58,8 +63,6 @@ export interface Fault {
   /** The value is chosen all the same. */
   readonly afterwards?: boolean;
   readonly leader?: string;
-  /** From then on nothing is answered. */
-  readonly thenSilent?: boolean;
 }
 
 export interface Fake {
@@ -99,7 +102,6 @@ export async function fakeProposer(log: FakeLog, leader = 1): Promise<FakePropos
         const apply = (): number => log.apply(request.client, request.sequence, request.payload);
         if (fault !== undefined) {
           if (fault.afterwards === true) apply();
-          fake.silent = fault.thenSilent ?? false;
           answer(statusOf(fault));
           return;
         }
@@ -128,6 +130,7 @@ export async function fakeProposer(log: FakeLog, leader = 1): Promise<FakePropos
         stream.on('end', () => stream.end());
         stream.on('data', (message: ProposeStreamRequest) => {
           fake.streamed.push(message);
+          if (fake.silent) return;
           const { hello } = message;
           if (hello !== undefined) {
             client = hello.client;
@@ -199,6 +202,26 @@ export async function fakeLearner(log: FakeLog): Promise<FakeLearner> {
   );
   fake.address = await bind(server);
   return fake;
+}
+
+/** An acceptor that says only this of what its journal is kept for. */
+export async function fakeAcceptor(keptBecause: string): Promise<Fake> {
+  const server = new Server();
+  const { status, logs } = AcceptorServiceService;
+  const journal = { first: 0, synced: 9, bytes: 1, bytesMax: 2, hasRoom: true, keptBecause };
+  server.addService(
+    { status, logs },
+    {
+      status: (_call: unknown, answer: sendUnaryData<AcceptorServiceStatusResponse>) => {
+        const said = { process: undefined, introduction: undefined, speaks: true, silentBecause: '', journal, logs: 0 };
+        answer(null, { ...said, queues: [], links: [], header: undefined });
+      },
+      logs: (_call: unknown, answer: sendUnaryData<AcceptorServiceLogsResponse>) => {
+        answer(null, { logs: [], more: false });
+      },
+    },
+  );
+  return { address: await bind(server), stop: () => server.forceShutdown() };
 }
 
 function statusOf({

@@ -141,11 +141,24 @@ describe('every sector', () => {
         }
         await expect(open(disk, { create: false })).rejects.toMatchObject({
           code: 'DATA_LOSS',
-          message: expect.stringMatching(/0000000000\.seg at byte \d+, the record of position \d+: .*new, empty disk/),
+          message: expect.stringMatching(/0000000000\.seg at byte \d+, the record of position \d+: /),
         });
       }
     },
   );
+
+  test('the advice for a refused journal is what can be done: an empty or older disk would be refused, too', async () => {
+    const damaged = unmarked.clone();
+    damaged.bytesOf(FIRST).fill(0, 9 * SECTOR, 10 * SECTOR);
+    const gone = unmarked.clone();
+    for (const name of await gone.list()) await gone.remove(name);
+    for (const disk of [damaged, gone]) {
+      const refused = open(disk, { create: false });
+      await expect(refused).rejects.toThrow(/leave it stopped: the others go on while they are a majority/);
+      await expect(refused).rejects.toThrow(/Do not put an older copy or an empty folder in its place/);
+      await expect(refused).rejects.not.toThrow(/Restore the disk|new, empty disk/);
+    }
+  });
 
   test('a last write that is damaged in written sectors only is refused', async () => {
     const disk = unmarked.clone();

@@ -3,6 +3,7 @@
 // mistake of teaching code stands beside the rule as an acceptor that makes it, and is seen to break the rule.
 import { describe, expect, test } from '@jest/globals';
 import { SynodError } from '../../../shared/base/errors.ts';
+import { LIMITS } from '../../../shared/base/limits.ts';
 import { BALLOT_ZERO, compareBallots, type Ballot } from '../../../shared/paxos/ballot.ts';
 import type { FromAcceptor, Promised, Rejected } from '../../../shared/paxos/messages.ts';
 import { AcceptorRig, accept, batch, classic, LOG, owner, prepare, words } from './support.ts';
@@ -156,6 +157,24 @@ describe('R2: votes', () => {
     expect(refusal(a.answer(accept(classic(2 ** 48 + 1), 0, 'x'))).reason).toBe('round');
     expect(a.records).toEqual([]);
     expect(a.answer(prepare(classic(2 ** 48))).kind).toBe('promised');
+  });
+});
+
+describe('an Accept far above the watermark', () => {
+  const ahead = LIMITS.slotsAheadMax;
+
+  test('is refused and changes nothing, because every slot below a vote must be filled', () => {
+    const a = new AcceptorRig();
+    expect(refusal(a.answer(accept(classic(1), ahead, 'x'))).reason).toBe('ahead');
+    expect(a.persisted).toEqual([]);
+  });
+
+  test('is taken where it, or what was told before, says how far the chosen prefix reaches', () => {
+    const a = new AcceptorRig();
+    expect(a.answer(accept(classic(1), ahead - 1, 'x')).kind).toBe('accepted');
+    expect(a.answer(accept(classic(1), ahead, 'x', 1)).kind).toBe('accepted');
+    // A late copy of an Accept with an older watermark is judged by what is known now.
+    expect(a.answer(accept(classic(1), ahead, 'x')).kind).toBe('accepted');
   });
 });
 

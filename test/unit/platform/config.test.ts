@@ -121,10 +121,11 @@ describe('what is wrong', () => {
     [['--cluster', 'c', '--cluster', 'd'], '--cluster is given twice'],
     [['--cluster', 'c', '--mode'], '--mode needs a value'],
     [['--cluster', ''], '--cluster must not be empty, not ""'],
-    [['--cluster', 'c', '--peers', '1=a'], '"1=a" is not ID=HOST:PORT'],
-    [['--cluster', 'c', '--peers', '1=a:1,1=b:1'], 'names the id 1 twice'],
-    [['--cluster', 'c', '--peers', '1=a:1,2=a:1'], 'names the address a:1 twice'],
-    [['--cluster', 'c', '--peers', '0=a:1'], '"0=a:1" is not ID=HOST:PORT'],
+    [['--cluster', 'c', '--peers', '1=a'], '7102, not "1=a"'],
+    [['--cluster', 'c', '--peers', '1=a:1,2=b'], '(see "2=b"), not "1=a:1,2=b"'],
+    [['--cluster', 'c', '--peers', '1=a:1,1=b:1'], 'must name each id once (1 is there twice)'],
+    [['--cluster', 'c', '--peers', '1=a:1,2=a:1'], 'must name each address once (a:1 is there twice)'],
+    [['--cluster', 'c', '--peers', '0=a:1'], '7102, not "0=a:1"'],
     [['--cluster', 'c', '--verbose=maybe'], '--verbose must be true or false, not "maybe"'],
   ])('%j', (argv, said) => {
     expect(faults(argv).join('\n')).toContain(said);

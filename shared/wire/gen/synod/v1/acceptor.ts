@@ -50,6 +50,8 @@ export const RejectReason = {
   REJECT_REASON_BUSY: 7,
   /** REJECT_REASON_CONFLICT - Another value has this acceptor's vote at this very ballot: the sender broke R2. */
   REJECT_REASON_CONFLICT: 8,
+  /** REJECT_REASON_AHEAD - The Accept ends more than 65,536 slots above the greatest watermark known here and in it. */
+  REJECT_REASON_AHEAD: 9,
 } as const;
 
 export type RejectReason = typeof RejectReason[keyof typeof RejectReason];
@@ -64,6 +66,7 @@ export namespace RejectReason {
   export type REJECT_REASON_ROUND = typeof RejectReason.REJECT_REASON_ROUND;
   export type REJECT_REASON_BUSY = typeof RejectReason.REJECT_REASON_BUSY;
   export type REJECT_REASON_CONFLICT = typeof RejectReason.REJECT_REASON_CONFLICT;
+  export type REJECT_REASON_AHEAD = typeof RejectReason.REJECT_REASON_AHEAD;
 }
 
 export const RosterState = {

@@ -102,7 +102,7 @@ export interface ForgetRequest {
 }
 
 export interface ForgetResponse {
-  /** False: it was not known here. */
+  /** False: nothing is known of it here, and nothing is kept. True also where it was forgotten before. */
   known: boolean;
   /** For a person: what only the forgotten disk held, one line a log. Empty when nothing is lost. */
   lost: string[];
@@ -1315,6 +1315,10 @@ export const AcceptorServiceLogsResponse: MessageFns<AcceptorServiceLogsResponse
  *
  * The unary calls do what the streams do, one message at a time, so that any language can take part. They serve people and
  * tools; roles use the streams.
+ *
+ * Prepare and Accept are for proposers only, in whatever language: their header names the cluster, the configuration, the role
+ * PROPOSER, an id and the incarnation that the ballot has, all of which are checked. Status tells the first two. An
+ * incarnation is drawn once at each start of the caller and never used again (R2). The other calls answer any client.
  */
 export type AcceptorServiceService = typeof AcceptorServiceService;
 export const AcceptorServiceService = {

@@ -103,11 +103,14 @@ export interface Ballot {
  * Who speaks, and what it believes to speak to. Every unary request between roles carries one, and the first message of every
  * stream; the header of a stream speaks for all that follows on it. What names another cluster or configuration is refused
  * with FAILED_PRECONDITION and changes nothing.
+ *
+ * A client may leave the header out, or any field of it. Who speaks as another role names all of them, and so does whoever calls
+ * the unary Prepare and Accept of an acceptor, which take part in the protocol: only a proposer may do that.
  */
 export interface Header {
-  /** The cluster's id. Empty from a client: not checked. */
+  /** The cluster's id. Empty from a client: not checked. Every other role names it. */
   cluster: string;
-  /** 8 bytes, the id of the configuration. Empty from a client: not checked. */
+  /** 8 bytes, the id of the configuration. Empty from a client: not checked. Every other role names it. */
   configuration: Uint8Array;
   role: Role;
   /** The sender's number among those of its role, from 1 on. 0 for a client. */

@@ -155,7 +155,7 @@ export interface ForgetLearnerRequest {
 
 export interface ForgetLearnerResponse {
   learnerDisk: Uint8Array;
-  /** The acceptors that forgot it. Ask again until it is all of them. */
+  /** The acceptors that do not count on it any more. Ask again until it is all of them. NOT_FOUND: none of them ever did. */
   acceptors: number[];
   /** The acceptors that could not be reached. */
   missing: number[];
