@@ -115,7 +115,7 @@ export default defineConfig(
       ],
     },
   },
-  { files: ['services/cli/**/*.ts', 'test/{bench,sim}/main.ts'], rules: { 'no-console': 'off' } },
+  { files: ['services/cli/**/*.ts', 'test/{bench,chaos,sim}/main.ts'], rules: { 'no-console': 'off' } },
   {
     files: ['test/**/*.ts'],
     rules: {
