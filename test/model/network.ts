@@ -40,8 +40,8 @@ export class Network {
       if (out.body.kind !== 'votes' || learnersFrom === tables.length) return [-1];
       return Array.from({ length: tables.length - learnersFrom }, (_, i) => learnersFrom + i);
     }
+    if (this.#world.loses.some((kind) => kind === out.body.kind)) return [];
     if (out.to === 'all') return Array.from({ length: acceptors }, (_, i) => i);
-    if (out.body.kind === 'rejected' && !this.#world.rejects) return [];
     return [isFromAcceptor ? acceptors + out.to : out.to];
   }
 

@@ -4,6 +4,7 @@
  */
 import { setImmediate } from 'node:timers/promises';
 import type { Batch } from '../../shared/base/batch.ts';
+import type { Fifo } from '../../shared/base/fifo.ts';
 import { Acceptor, type AcceptorOptions } from '../../shared/paxos/acceptor.ts';
 import { compareBallots, sameBallot, type Ballot } from '../../shared/paxos/ballot.ts';
 import { Learner, type LearnerEvent } from '../../shared/paxos/learner.ts';
@@ -153,7 +154,13 @@ export class AcceptorInWorld extends ModelNode {
     const live = `${canonical(this.#machine)} ${restored}`;
     if (!this.#canCrash) return live;
     const then = `${this.#restored(this.#journal.durable, false)} ${this.#restored(this.#journal.all, false)}`;
-    return `${live} ${then} ${canonical(this.#node)} ${this.#restarts} ${this.#votesBefore.length}`;
+    return `${live} ${then} ${this.#held()} ${this.#restarts} ${this.#votesBefore.length}`;
+  }
+
+  /** What waits for the next sync, which lets all of it go. Twice the same is the same: the network takes it once. */
+  #held(): string {
+    const { $held } = this.#node as unknown as { $held: Fifo<{ effect: unknown }> };
+    return [...new Set($held.toArray().map(({ effect }) => canonical(effect)))].sort().join();
   }
 
   /**

@@ -28,16 +28,48 @@ interface ChosenAt {
   readonly value: string;
 }
 
+/** The votes that a packet speaks of for a slot: a vote told to learners, an answer to an Accept, a report in a promise. */
+function votesOf(sent: readonly Packet[], { body, values }: Packet, slot: number): ChosenAt[] {
+  switch (body.kind) {
+    case 'votes':
+      return isIn(body, slot) ? [{ ballot: body.ballot, value: values[slot - body.first] ?? '' }] : [];
+    case 'accepted':
+      // The answer does not carry the value: it is the one that was sent at the ballot, and there is one only (R2).
+      return isIn(body, slot) ? sentAt(sent, body.ballot, slot).map((value) => ({ ballot: body.ballot, value })) : [];
+    case 'promised':
+      return body.votes
+        .filter((vote) => isIn({ first: vote.first, count: vote.batch.count }, slot))
+        .map((vote) => ({ ballot: vote.ballot, value: valuesOf(vote.batch)[slot - vote.first] ?? '' }));
+    default:
+      return [];
+  }
+}
+
+function isIn(range: { readonly first: number; readonly count: number }, slot: number): boolean {
+  return range.first <= slot && slot < range.first + range.count;
+}
+
+/** The values that Accepts at this ballot have for the slot. */
+function sentAt(sent: readonly Packet[], ballot: Ballot, slot: number): string[] {
+  const found = new Set<string>();
+  for (const { body, values } of sent) {
+    if (body.kind !== 'accept' || !sameBallot(body.ballot, ballot)) continue;
+    const value = values[slot - body.first];
+    if (value !== undefined) found.add(value);
+  }
+  return [...found];
+}
+
 /** What one slot was chosen as, at every ballot at which a phase-2 quorum of acceptors voted for one value. */
 export function chosenAt(sent: readonly Packet[], slot: number, phase2: number): ChosenAt[] {
-  const voters = new Map<string, { ballot: Ballot; value: string; mask: number }>();
-  for (const { from, body, values } of sent) {
-    if (body.kind !== 'votes' || slot < body.first || slot >= body.first + body.count) continue;
-    const value = values[slot - body.first] ?? '';
-    const key = `${formatBallot(body.ballot)} ${value}`;
-    const tally = voters.get(key) ?? { ballot: body.ballot, value, mask: 0 };
-    tally.mask |= 1 << from;
-    voters.set(key, tally);
+  const voters = new Map<string, ChosenAt & { mask: number }>();
+  for (const packet of sent) {
+    for (const { ballot, value } of votesOf(sent, packet, slot)) {
+      const key = `${formatBallot(ballot)} ${value}`;
+      const tally = voters.get(key) ?? { ballot, value, mask: 0 };
+      tally.mask |= 1 << packet.from;
+      voters.set(key, tally);
+    }
   }
   return [...voters.values()].filter((tally) => bitCount(tally.mask) >= phase2);
 }
@@ -54,13 +86,13 @@ export function judge(sent: readonly Packet[], out: Packet, phase2: number): Ver
   const { body } = out;
   switch (body.kind) {
     case 'promised':
-      return wrong(promiseFault(sent, out, body));
+      return judgeChoice(sent, out, phase2, promiseFault(sent, out, body));
     case 'accepted':
-      return wrong(belowPromise(sent, out.from, body.ballot));
+      return judgeChoice(sent, out, phase2, belowPromise(sent, out.from, body.ballot));
     case 'accept':
       return judgeAccept(sent, out, body);
     case 'votes':
-      return judgeVote(sent, out, body, phase2);
+      return judgeChoice(sent, out, phase2, voteFaults(sent, out, body));
     default:
       return FINE;
   }
@@ -116,14 +148,13 @@ function judgeAccept(sent: readonly Packet[], out: Packet, accept: Accept): Verd
   return isAnothers ? { complaint: undefined, marks: ['the value of another is proposed again'] } : FINE;
 }
 
-function judgeVote(sent: readonly Packet[], out: Packet, vote: Votes, phase2: number): Verdict {
-  const below = belowPromise(sent, out.from, vote.ballot);
-  if (below !== undefined) return wrong(below);
+/** Agreement: a slot is chosen as one value, at whatever ballots. */
+function judgeChoice(sent: readonly Packet[], out: Packet, phase2: number, fault: string | undefined): Verdict {
+  if (fault !== undefined) return wrong(fault);
+  // What was said before brings no new vote.
+  if (sent.includes(out)) return FINE;
   const marks: string[] = [];
-  for (const [i, value] of out.values.entries()) {
-    const slot = vote.first + i;
-    const fault = voteFault(sent, out, vote, slot, value);
-    if (fault !== undefined) return wrong(fault);
+  for (const slot of slotsOf(out)) {
     const before = chosenAt(sent, slot, phase2);
     const after = chosenAt([...sent, out], slot, phase2);
     const rival = after.find((chosen) => chosen.value !== after[0]?.value);
@@ -131,7 +162,24 @@ function judgeVote(sent: readonly Packet[], out: Packet, vote: Votes, phase2: nu
       return wrong(`agreement: ${String(after[0]?.value)} and ${rival.value} are both chosen in slot ${slot}`);
     if (after.length > before.length) marks.push(...marksOf(after, slot));
   }
-  return { complaint: undefined, marks };
+  return marks.length === 0 ? FINE : { complaint: undefined, marks };
+}
+
+/** The slots whose votes a packet speaks of. */
+function slotsOf({ body }: Packet): number[] {
+  const range = (first: number, count: number): number[] => Array.from({ length: count }, (_, i) => first + i);
+  if (body.kind === 'votes' || body.kind === 'accepted') return range(body.first, body.count);
+  return body.kind === 'promised' ? body.votes.flatMap((vote) => range(vote.first, vote.batch.count)) : [];
+}
+
+function voteFaults(sent: readonly Packet[], out: Packet, vote: Votes): string | undefined {
+  const below = belowPromise(sent, out.from, vote.ballot);
+  if (below !== undefined) return below;
+  for (const [i, value] of out.values.entries()) {
+    const fault = voteFault(sent, out, vote, vote.first + i, value);
+    if (fault !== undefined) return fault;
+  }
+  return undefined;
 }
 
 function marksOf(chosen: readonly ChosenAt[], slot: number): string[] {
@@ -143,16 +191,13 @@ function marksOf(chosen: readonly ChosenAt[], slot: number): string[] {
 
 /** R2: an acceptor has one vote per slot and ballot, and only for what the ballot's owner sent. */
 function voteFault(sent: readonly Packet[], out: Packet, vote: Votes, slot: number, value: string): string | undefined {
-  let wasSent = false;
-  for (const { from, body, values } of sent) {
-    if (body.kind !== 'votes' && body.kind !== 'accept') continue;
-    if (!sameBallot(body.ballot, vote.ballot) || values[slot - body.first] === undefined) continue;
-    const isSame = values[slot - body.first] === value;
-    if (body.kind === 'accept' && isSame) wasSent = true;
-    if (body.kind === 'votes' && from === out.from && !isSame)
-      return `R2: two votes of one acceptor at ${formatBallot(vote.ballot)} in slot ${slot}`;
-  }
-  return wasSent ? undefined : `R2: a vote for ${value}, which nobody sent at ${formatBallot(vote.ballot)}`;
+  for (const packet of sent)
+    if (packet.from === out.from)
+      for (const other of votesOf(sent, packet, slot))
+        if (sameBallot(other.ballot, vote.ballot) && other.value !== value)
+          return `R2: two votes of one acceptor at ${formatBallot(vote.ballot)} in slot ${slot}`;
+  if (sentAt(sent, vote.ballot, slot).includes(value)) return undefined;
+  return `R2: a vote for ${value}, which nobody sent at ${formatBallot(vote.ballot)}`;
 }
 
 /** R9: what is told as chosen is chosen. */

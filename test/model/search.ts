@@ -10,6 +10,7 @@
  *   and learners treat the places alike. That is checked for every step of theirs that is explored, in every order; one that
  *   differs ends the search with an error.
  */
+import { setImmediate } from 'node:timers/promises';
 import { Closures, type Closure, type Emission } from './closure.ts';
 import type { Local, Step } from './locals.ts';
 import { Network } from './network.ts';
@@ -65,6 +66,7 @@ export interface Result {
 }
 
 const PROGRESS_STATES = 50_000;
+const BREATH_STATES = 500;
 
 export class Search {
   readonly world: World;
@@ -105,6 +107,8 @@ export class Search {
       this.#depth++;
       for (const { state, id } of layer) {
         if (!(await this.#expand(state, id))) break;
+        // So that a signal is heard.
+        if (id % BREATH_STATES === 0) await setImmediate();
         isExhausted = this.#seen.size < this.#options.statesMax;
         if (!isExhausted) break;
       }

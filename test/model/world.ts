@@ -14,8 +14,8 @@ export interface World {
   readonly learners: number;
   /** The first acceptor may crash once. They are alike, so it may be any one. */
   readonly acceptorCrashes: boolean;
-  /** Rejects reach the proposers. Without, all of them are lost: what is left is a part of what can happen. */
-  readonly rejects: boolean;
+  /** Messages of these kinds are always lost: what is left is a part of what can happen, and smaller. */
+  readonly loses: readonly ('rejected' | 'tell')[];
   /** Things that must have happened somewhere, or the search proves little. */
   readonly sometimes: readonly string[];
   /** What the default run leaves out, because it takes long. */
