@@ -16,7 +16,10 @@ const NODE_MIN = [20, 19];
 const PACKAGES_STAMP = at('node_modules', '.synod-stamp');
 const BUILD_STAMP = at('dist', '.synod-stamp');
 /** What the build reads; the same folders as in tsconfig.build.json. */
-const SOURCES = ['shared', 'services', 'deploy/local', 'test/sim', 'test/bench', 'test/support', 'proto'];
+const SOURCES = [
+  ...['shared', 'services', 'deploy/local', 'proto'],
+  ...['sim', 'model', 'bench', 'chaos', 'linear', 'e2e', 'support'].map((name) => `test/${name}`),
+];
 const SETTINGS = ['package-lock.json', 'tsconfig.json', 'tsconfig.build.json'];
 
 /** Checks Node, installs and builds what is missing or stale. Prints a line for what it does, nothing when all is there. */

@@ -1,0 +1,100 @@
+/** The worlds that are searched: each small enough to be searched whole, and large enough for what it is about. */
+import { majority } from '../../shared/paxos/quorum.ts';
+import type { ProposerLimits } from './nodes.ts';
+import type { World } from './world.ts';
+
+const ONE: ProposerLimits = {
+  ballots: 1,
+  ballotsAfterRestart: 1,
+  asks: [['v1']],
+  asksAfterRestart: [['v3']],
+  protocol: 'basic',
+  canCrash: false,
+  finishTo: 0,
+};
+const TWO: ProposerLimits = { ...ONE, asks: [['v2']] };
+const EITHER: ProposerLimits = { ...ONE, asks: [['v1', 'v2']] };
+const LEADS: ProposerLimits = { ...ONE, protocol: 'multi' };
+const LEADS_TOO: ProposerLimits = { ...TWO, protocol: 'multi' };
+
+const BASE: World = {
+  name: '',
+  about: '',
+  quorum: majority(3),
+  phase2: 2,
+  proposers: [ONE, TWO],
+  learners: 1,
+  acceptorCrashes: false,
+  loses: [],
+  sometimes: [],
+  isLarge: false,
+};
+
+const CHOSEN = ['a value is chosen in slot 0', 'a learner learns'];
+const DUEL = [...CHOSEN, 'the value of another is proposed again', 'a value is chosen at two ballots'];
+const REJECTED = ['a reject: ballot', 'a phase ends: accept rejected'];
+const TWO_SLOTS = [
+  ...CHOSEN,
+  'a value is chosen in slot 1',
+  'what phase 1 found is proposed again',
+  'a no-op fills a slot',
+];
+
+export const WORLDS: readonly World[] = [
+  {
+    ...BASE,
+    name: 'tiny',
+    about: 'a decree; two proposers with one ballot each and a choice of two values; no rejects',
+    proposers: [EITHER, EITHER],
+    learners: 0,
+    loses: ['rejected'],
+    sometimes: ['the value of another is proposed again', 'a value is chosen at two ballots'],
+  },
+  {
+    ...BASE,
+    name: 'basic',
+    about: 'a decree; two proposers with one ballot each, a learner',
+    sometimes: [...DUEL, ...REJECTED, 'an answer: the value of another'],
+  },
+  {
+    ...BASE,
+    name: 'basic-duel',
+    about: 'a decree; two proposers, one of which goes on to a second ballot',
+    proposers: [{ ...ONE, ballots: 2 }, TWO],
+    isLarge: true,
+    sometimes: [...DUEL, ...REJECTED, 'an answer: the value of another', 'a phase ends: prepare rejected'],
+  },
+  {
+    ...BASE,
+    name: 'basic-acceptor-crash',
+    about: 'a decree; an acceptor dies at any moment, synced or not, and comes back from its journal',
+    acceptorCrashes: true,
+    loses: ['rejected'],
+    sometimes: [...DUEL, 'a vote survives a crash'],
+  },
+  {
+    ...BASE,
+    name: 'basic-proposer-crash',
+    about: 'a decree; a proposer dies, comes back with another incarnation and is asked for another value',
+    proposers: [{ ...ONE, canCrash: true }, TWO],
+    loses: ['rejected'],
+    sometimes: DUEL,
+  },
+  {
+    ...BASE,
+    name: 'multi',
+    about: 'a log; two leaders, one after the other or at once, one value each',
+    proposers: [LEADS, LEADS_TOO],
+    loses: ['rejected', 'tell'],
+    sometimes: [...CHOSEN, 'a leader: taken', 'what phase 1 found is proposed again'],
+  },
+  {
+    ...BASE,
+    name: 'multi-slots',
+    about: 'a log; a leader of two slots, and another that takes over and fills holes',
+    proposers: [{ ...LEADS, asks: [['v1'], ['v3']] }, LEADS_TOO],
+    isLarge: true,
+    loses: ['rejected', 'tell'],
+    sometimes: TWO_SLOTS,
+  },
+];
