@@ -64,7 +64,10 @@ export class SimAcceptor extends SimNode {
 
   /** Why it does not speak, for a run that does not end. */
   get standing(): string {
-    if (this.isSpeaking) return `${this.name} speaks`;
+    if (this.isSpeaking) {
+      const { first = 0, newest = 0, bytes = 0, hasRoom = true } = this.journal ?? {};
+      return `${this.name} speaks, journal ${first} to ${newest}, ${bytes} bytes${hasRoom ? '' : ', no room'}`;
+    }
     return `${this.name}: ${this.isUp ? (this.#running?.membership.silentBecause ?? 'is starting') : 'is down'}`;
   }
 
@@ -186,8 +189,7 @@ export class SimAcceptor extends SimNode {
       },
       flush: () => undefined,
       note: (note) => {
-        if (note.kind === 'trimmed')
-          world.floors.set(note.log, Math.max(note.floor, world.floors.get(note.log) ?? 0));
+        if (note.kind === 'trimmed') world.floors.set(note.log, Math.max(note.floor, world.floors.get(note.log) ?? 0));
         world.note(this.name, note);
       },
     });
@@ -216,7 +218,8 @@ export class SimAcceptor extends SimNode {
     let ticks = 0;
     let quiet = 0;
     let { newest } = journal;
-    let first = journal.first;
+    let { first } = journal;
+    let hadRoom = true;
     this.every(TICK_MS, () => {
       world.stir();
       ticks++;
@@ -226,9 +229,10 @@ export class SimAcceptor extends SimNode {
       if (quiet === 2) journal.idle();
       if (ticks % 4 === 0) membership.tick();
       if (!journal.hasRoom) {
-        world.count('journal without room');
+        if (hadRoom) world.count('journal without room');
         if (ticks % 10 === 0) journal.seekRoom();
       }
+      hadRoom = journal.hasRoom;
       if (journal.first > first) world.count('journal trimmed');
       first = journal.first;
     });

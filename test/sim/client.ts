@@ -197,7 +197,8 @@ export class SimClient {
       if (state?.session === operation.session) this.#sessions.delete(operation.log);
       return this.#finish(operation, undefined);
     }
-    if (operation.protocol === 'basic' && answer.code === 'FAILED_PRECONDITION') return this.#finish(operation, undefined);
+    if (operation.protocol === 'basic' && answer.code === 'FAILED_PRECONDITION')
+      return this.#finish(operation, undefined);
     schedule.after(this.#prng.next() * 300, () => {
       if (!operation.isDone && operation.tries === tries) this.#attempt(operation);
     });
@@ -209,7 +210,11 @@ export class SimClient {
     operation.done(slot);
   }
 
-  #check({ log, protocol, session, sequence, sends, sentAt }: Operation, slot: number, entry: Uint8Array | undefined): void {
+  #check(
+    { log, protocol, session, sequence, sends, sentAt }: Operation,
+    slot: number,
+    entry: Uint8Array | undefined,
+  ): void {
     const { oracle } = this.#world;
     if (protocol === 'basic') {
       if (entry === undefined || decodeEntry(entry).kind !== 'decree')
@@ -219,7 +224,8 @@ export class SimClient {
     if (session < 0) return;
     oracle.answer(log, this.#id, session, sequence, slot);
     const chosen = oracle.chosenAt(log, slot);
-    if (sends > 1 && chosen !== undefined && chosen.at < sentAt) this.#world.count('retry answered from an earlier slot');
+    if (sends > 1 && chosen !== undefined && chosen.at < sentAt)
+      this.#world.count('retry answered from an earlier slot');
   }
 }
 

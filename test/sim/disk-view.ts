@@ -105,8 +105,7 @@ export class DiskView {
       if (header.type === 'start') {
         const start = parseStart(entriesOf(bytes, at, header)[0] ?? new Uint8Array(0));
         this.#seed = seedOf(start?.disk ?? '');
-      } else if (header.type !== 'mark')
-        for (const entry of entriesOf(bytes, at, header)) this.#record(segment, entry);
+      } else if (header.type !== 'mark') for (const entry of entriesOf(bytes, at, header)) this.#record(segment, entry);
     }
   }
 

@@ -5,7 +5,7 @@ import { SimAcceptor } from './acceptor.ts';
 import type { SimClient, SimReader } from './client.ts';
 import type { Damage } from './disk.ts';
 import { SimDisk } from './disk.ts';
-import { SimLearner } from './learner.ts';
+import type { SimLearner } from './learner.ts';
 import type { World } from './node.ts';
 import type { Part } from './plan.ts';
 import type { SimProposer } from './proposer.ts';
@@ -220,15 +220,17 @@ export class Faults {
       case 'slow-disk':
         world.count('slow disk');
         disk.slow = part.factor;
-        return void world.schedule.after(part.ms, () => {
+        world.schedule.after(part.ms, () => {
           disk.slow = 1;
         });
+        return;
       case 'full-disk':
         world.count('full disk');
         disk.memory.capacity = disk.memory.used + 2_000;
-        return void world.schedule.after(part.ms, () => {
+        world.schedule.after(part.ms, () => {
           disk.memory.capacity = Infinity;
         });
+        return;
       case 'flip':
         return this.#flip(acceptor, part.where, part.bit);
       case 'swap':

@@ -6,7 +6,14 @@ import type { Batch } from '../../shared/base/batch.ts';
 import type { Applied } from '../../shared/machine/sessions.ts';
 import type { Entry, UnknownEntry } from '../../shared/machine/entry.ts';
 import type { AcceptorLogStatus } from '../../shared/paxos/acceptor.ts';
-import { CLASSIC, compareBallots, formatBallot, maxBallot, type Ballot, type Owner } from '../../shared/paxos/ballot.ts';
+import {
+  CLASSIC,
+  compareBallots,
+  formatBallot,
+  maxBallot,
+  type Ballot,
+  type Owner,
+} from '../../shared/paxos/ballot.ts';
 import type { Accept, Promised, ToLearner } from '../../shared/paxos/messages.ts';
 import type { Outgoing } from '../../shared/runtime/acceptor-node.ts';
 import type { DiskView } from './disk-view.ts';
@@ -229,7 +236,7 @@ export class Oracle {
       );
     if (batch !== undefined) this.#values(name, ballot, first, batch);
     let mine = log.voted.get(acceptor);
-    if (mine === undefined) log.voted.set(acceptor, (mine = new Map()));
+    if (mine === undefined) log.voted.set(acceptor, (mine = new Map<number, Ballot>()));
     const key = ballotKey(ballot);
     for (let slot = first; slot < first + count; slot++) {
       if (!disk.hasVote(name, slot, ballot))

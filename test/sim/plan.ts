@@ -20,6 +20,8 @@ export interface Setup {
   readonly segmentBytes: number;
   /** The journal is full at so many segments. */
   readonly segments: number;
+  /** Some values are of many sectors. */
+  readonly large: boolean;
   readonly sessionsMax: number;
   /** The acceptors agree on their roster first, instead of finding it on their disks. */
   readonly bootstraps: boolean;
@@ -103,6 +105,7 @@ export function drawPlan(seed: number): Plan {
 }
 
 function drawSetup(prng: Prng): Setup {
+  const large = prng.chance(0.3);
   return {
     acceptors: prng.pick([3, 3, 3, 4, 5]),
     proposers: prng.pick([2, 2, 3]),
@@ -113,7 +116,9 @@ function drawSetup(prng: Prng): Setup {
     drift: prng.pick([1, 1.02, 1.02, 2]),
     probeMs: 2_000,
     segmentBytes: 32 * 1024,
-    segments: prng.pick([3, 4, 6]),
+    // Learners agree every 16 slots only, so that much of every log is never trimmed and must fit.
+    segments: large ? 20 : prng.pick([4, 6]),
+    large,
     sessionsMax: prng.pick([2, 10_000, 10_000]),
     bootstraps: prng.chance(0.15),
     faultsMs: prng.pick([1_500, 3_000, 4_500]),
@@ -124,12 +129,17 @@ function drawSetup(prng: Prng): Setup {
 function drawOperations(prng: Prng, setup: Setup, parts: Part[]): void {
   const logs = ['a', 'b', 'c'].slice(0, prng.pick([1, 1, 2, 3]));
   const at = (): number => prng.next() * setup.faultsMs;
-  const large = prng.chance(0.4);
   for (let client = 0; client < setup.clients; client++)
     for (let i = 15 + prng.below(40); i > 0; i--) {
-      const payload = hex(prng, large && prng.chance(0.3) ? 400 + prng.below(2_000) : 8);
+      const payload = hex(prng, setup.large && prng.chance(0.3) ? 400 + prng.below(1_600) : 8);
       if (prng.chance(0.15))
-        parts.push({ at: at(), kind: 'decree', client, log: `decree-${prng.below(DECREES) + 1}`, payload: hex(prng, 8) });
+        parts.push({
+          at: at(),
+          kind: 'decree',
+          client,
+          log: `decree-${prng.below(DECREES) + 1}`,
+          payload: hex(prng, 8),
+        });
       else parts.push({ at: at(), kind: 'propose', client, log: prng.pick(logs), payload });
     }
   for (let i = prng.below(20); i > 0; i--)
@@ -246,7 +256,8 @@ export function describe({ at, ...doing }: Part): string {
 
 function short(value: unknown): string {
   if (typeof value === 'number') return String(Math.round(value * 1_000) / 1_000);
-  if (Array.isArray(value)) return value.length > 8 ? `[${value.slice(0, 8).map(short).join(',')},…]` : `[${value.map(short).join(',')}]`;
+  if (Array.isArray(value))
+    return value.length > 8 ? `[${value.slice(0, 8).map(short).join(',')},…]` : `[${value.map(short).join(',')}]`;
   const text = String(value);
   return text.length > 24 ? `${text.slice(0, 24)}…` : text;
 }

@@ -163,9 +163,7 @@ class Run implements World {
   }
 
   #isSettled(): boolean {
-    return (
-      this.#clients.every((client) => client.isDone) && this.#reader.isDone && this.#lagging() === undefined
-    );
+    return this.#clients.every((client) => client.isDone) && this.#reader.isDone && this.#lagging() === undefined;
   }
 
   #lagging(): string | undefined {

@@ -248,7 +248,8 @@ export class MemoryDisk implements Disk {
     const end = offset + bytes.length;
     const grows = end - inode.current.length;
     if (grows > 0) {
-      if (this.capacity !== Infinity && this.used + grows > this.capacity) throw diskError('ENOSPC', 'no space left on device');
+      if (this.capacity !== Infinity && this.used + grows > this.capacity)
+        throw diskError('ENOSPC', 'no space left on device');
       const larger = new Uint8Array(end);
       larger.set(inode.current);
       inode.current = larger;
