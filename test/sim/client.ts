@@ -11,6 +11,7 @@ interface Operation {
   readonly protocol: 'basic' | 'multi';
   /** −1 opens one. */
   readonly session: number;
+  readonly client: string;
   readonly sequence: number;
   /** Called once; undefined when the client gave it up. */
   readonly done: (slot: number | undefined) => void;
@@ -23,6 +24,8 @@ interface Operation {
 }
 
 interface SessionState {
+  /** The id under which it is opened, and no other session: numbers that begin anew under an old id may be taken for retries. */
+  readonly client: string;
   session: number | undefined;
   isOpening: boolean;
   next: number;
@@ -64,7 +67,7 @@ export class SimClient {
     const done = (): void => {
       this.#done++;
     };
-    this.#run(log, entry, 'basic', 0, 0, done);
+    this.#run(log, entry, 'basic', this.#id, 0, 0, done);
   }
 
   propose(log: string, payload: string): void {
@@ -83,7 +86,14 @@ export class SimClient {
       if (state === undefined)
         this.#sessions.set(
           log,
-          (state = { session: undefined, isOpening: false, next: 1, answered: new Set(), acknowledged: 0 }),
+          (state = {
+            client: hex(this.#prng, 32),
+            session: undefined,
+            isOpening: false,
+            next: 1,
+            answered: new Set(),
+            acknowledged: 0,
+          }),
         );
       if (state.session === undefined) {
         if (!state.isOpening) this.#open(log, state);
@@ -95,8 +105,8 @@ export class SimClient {
 
   #open(log: string, state: SessionState): void {
     state.isOpening = true;
-    const entry = encodeEntry({ kind: 'open-session', client: this.#id });
-    this.#run(log, entry, 'multi', -1, 0, (slot) => {
+    const entry = encodeEntry({ kind: 'open-session', client: state.client });
+    this.#run(log, entry, 'multi', state.client, -1, 0, (slot) => {
       state.isOpening = false;
       state.session = slot;
       this.#next(log);
@@ -108,14 +118,14 @@ export class SimClient {
     const { acknowledged } = state;
     const entry = encodeEntry({
       kind: 'command',
-      client: this.#id,
+      client: state.client,
       session,
       sequence,
       acknowledged,
       payload: Buffer.from(payload),
     });
     this.#inFlight.set(log, (this.#inFlight.get(log) ?? 0) + 1);
-    this.#run(log, entry, 'multi', session, sequence, () => {
+    this.#run(log, entry, 'multi', state.client, session, sequence, () => {
       this.#done++;
       this.#inFlight.set(log, (this.#inFlight.get(log) ?? 0) - 1);
       // What was given up is not asked about again either.
@@ -129,13 +139,14 @@ export class SimClient {
     log: string,
     entry: Uint8Array,
     protocol: 'basic' | 'multi',
+    client: string,
     session: number,
     sequence: number,
     done: (slot: number | undefined) => void,
   ): void {
     this.#world.oracle.proposes(entry);
     this.#attempt({
-      ...{ log, entry, protocol, session, sequence, done },
+      ...{ log, entry, protocol, client, session, sequence, done },
       ...{ maySucceed: false, isDone: false, tries: 0, sends: 0, sentAt: 0 },
     });
   }
@@ -188,7 +199,7 @@ export class SimClient {
     else if (isCommand && operation.sends === 1 && this.#prng.chance(0.3)) {
       // R15: it had no effect and never will. The client believes that, and gives it up.
       this.#world.count('refused with outcome none');
-      oracle.refused(operation.log, this.#id, operation.session, operation.sequence);
+      oracle.refused(operation.log, operation.client, operation.session, operation.sequence);
       return this.#finish(operation, undefined);
     }
     if (isCommand && answer.code === 'FAILED_PRECONDITION') {
@@ -211,7 +222,7 @@ export class SimClient {
   }
 
   #check(
-    { log, protocol, session, sequence, sends, sentAt }: Operation,
+    { log, protocol, client, session, sequence, sends, sentAt }: Operation,
     slot: number,
     entry: Uint8Array | undefined,
   ): void {
@@ -222,7 +233,7 @@ export class SimClient {
       return oracle.decree(log, entry);
     }
     if (session < 0) return;
-    oracle.answer(log, this.#id, session, sequence, slot);
+    oracle.answer(log, client, session, sequence, slot);
     const chosen = oracle.chosenAt(log, slot);
     if (sends > 1 && chosen !== undefined && chosen.at < sentAt)
       this.#world.count('retry answered from an earlier slot');
