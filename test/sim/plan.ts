@@ -131,7 +131,8 @@ function drawOperations(prng: Prng, setup: Setup, parts: Part[]): void {
   const at = (): number => prng.next() * setup.faultsMs;
   for (let client = 0; client < setup.clients; client++)
     for (let i = 15 + prng.below(40); i > 0; i--) {
-      const payload = hex(prng, setup.large && prng.chance(0.3) ? 400 + prng.below(1_600) : 8);
+      const size = prng.chance(0.3) ? (setup.large ? 400 + prng.below(1_600) : 100 + prng.below(300)) : 8;
+      const payload = hex(prng, size);
       if (prng.chance(0.15))
         parts.push({
           at: at(),
@@ -142,8 +143,13 @@ function drawOperations(prng: Prng, setup: Setup, parts: Part[]): void {
         });
       else parts.push({ at: at(), kind: 'propose', client, log: prng.pick(logs), payload });
     }
-  for (let i = prng.below(20); i > 0; i--)
-    parts.push({ at: at(), kind: 'read', log: prng.pick(logs), learner: prng.below(setup.learners) + 1 });
+  for (let i = prng.below(12); i > 0; i--) {
+    const begin = at();
+    const log = prng.pick(logs);
+    // Several at once: a read must not join a question that was on its way when it came.
+    for (let n = 1 + prng.below(4); n > 0; n--)
+      parts.push({ at: begin + prng.next() * 20, kind: 'read', log, learner: prng.below(setup.learners) + 1 });
+  }
   if (prng.chance(0.3))
     for (let i = 1 + prng.below(3); i > 0; i--)
       parts.push({ at: at(), kind: 'move', log: prng.pick(logs), to: prng.below(setup.proposers) + 1 });
