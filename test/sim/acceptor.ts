@@ -93,6 +93,7 @@ export class SimAcceptor extends SimNode {
         });
       },
       prng: this.prng,
+      now: () => world.schedule.now,
       syncMs: world.setup.syncMs,
       die: () => {
         world.count('crash in a write');

@@ -62,7 +62,7 @@ export class Batch {
       seconds: (performance.now() - this.#began) / 1_000,
       violations: [...this.#violations].sort((a, b) => a.seed - b.seed),
       coverage: this.#coverage,
-      holes: holesOf(this.#coverage),
+      holes: holesOf(this.#coverage, this.#done),
     };
   }
 

@@ -44,8 +44,9 @@ export class DiskView {
     return log;
   }
 
-  get segments(): number {
-    return this.#segments.size;
+  /** True for a segment that is part of the journal. */
+  holds(name: string): boolean {
+    return this.#segments.has(name);
   }
 
   hasVote(name: string, slot: number, ballot: Ballot): boolean {

@@ -11,6 +11,7 @@ export interface DiskOwner {
   /** Calls back after `ms` virtual milliseconds, if this start of the process still lives. */
   readonly later: (ms: number, run: () => void) => void;
   readonly prng: Prng;
+  readonly now: () => number;
   /** Mean milliseconds of a sync. */
   readonly syncMs: number;
   /** The process dies here: nothing of this operation happens. */
@@ -28,15 +29,18 @@ export class SimDisk {
   failSync = false;
   /** The process dies at this operation from now, counted from 1; only operations that write count. */
   diesIn = Infinity;
-  #failed = false;
+  /** It dies at the next record of several sectors, before its sync. */
+  diesTorn = false;
+  /** The file whose sync failed, and when. */
+  #failed: { readonly name: string; readonly at: number } | undefined;
 
   /** A process begins to use the disk. */
   attach(owner: DiskOwner): void {
-    this.#failed = false;
+    this.#failed = undefined;
     const { memory, view } = this;
     view.rebuild(memory);
     memory.gate = (op) => this.#gate(op, owner);
-    memory.fault = (op) => this.#fault(op);
+    memory.fault = (op) => this.#fault(op, owner);
     memory.onDurable = (op) => {
       if (op.kind === 'sync') view.onSync(memory, op.name);
       else view.onFolder(memory);
@@ -48,17 +52,19 @@ export class SimDisk {
   end(how: 'kill' | 'power', prng: Prng): void {
     this.memory = how === 'kill' ? this.memory.kill() : this.memory.crash(prng);
     this.diesIn = Infinity;
+    this.diesTorn = false;
   }
 
   #gate(op: DiskOp, owner: DiskOwner): Promise<void> | undefined {
-    const writes = op.kind === 'write' || op.kind === 'sync' || op.kind === 'sync-folder' || op.kind === 'rename';
-    if (writes && --this.diesIn <= 0) {
+    if (this.#diesAt(op)) {
       owner.die();
       return new Promise(() => undefined);
     }
-    // R4: what failed is never tried again, by nobody.
-    if (this.#failed && (op.kind === 'write' || op.kind === 'sync'))
-      owner.violation(`R4: ${op.kind} of ${op.name} after a sync had failed`);
+    // R4: what failed is never tried again, and the process is gone before anything else happens.
+    const failed = this.#failed;
+    if (failed !== undefined && (op.kind === 'write' || op.kind === 'sync'))
+      if (failed.name === op.name || owner.now() > failed.at)
+        owner.violation(`R4: ${op.kind} of ${op.name} after a sync of ${failed.name} had failed`);
     const ms =
       op.kind === 'sync' || op.kind === 'sync-folder'
         ? owner.prng.next() * 2 * owner.syncMs * this.slow
@@ -71,10 +77,18 @@ export class SimDisk {
     });
   }
 
-  #fault(op: DiskOp): Error | undefined {
+  #diesAt(op: DiskOp): boolean {
+    const writes = op.kind === 'write' || op.kind === 'sync' || op.kind === 'sync-folder' || op.kind === 'rename';
+    if (writes && --this.diesIn <= 0) return true;
+    if (!this.diesTorn || op.kind !== 'sync') return false;
+    const segment = op.name.replace('.tmp', '.seg');
+    return this.view.holds(segment) && this.memory.dirtySectors(segment) > 1;
+  }
+
+  #fault(op: DiskOp, owner: DiskOwner): Error | undefined {
     if (!this.failSync || op.kind !== 'sync') return undefined;
     this.failSync = false;
-    this.#failed = true;
+    this.#failed = { name: op.name, at: owner.now() };
     return diskError('EIO', 'the sync failed');
   }
 }

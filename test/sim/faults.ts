@@ -203,7 +203,8 @@ export class Faults {
 
   #toAcceptor(
     part: Part & {
-      kind: 'crash-at-write' | 'slow-disk' | 'full-disk' | 'failed-sync' | 'flip' | 'swap' | 'empty' | 'yesterday';
+      kind:
+        'crash-at-write' | 'tear' | 'slow-disk' | 'full-disk' | 'failed-sync' | 'flip' | 'swap' | 'empty' | 'yesterday';
     },
   ): void {
     const world = this.#world;
@@ -213,6 +214,9 @@ export class Faults {
     switch (part.kind) {
       case 'crash-at-write':
         disk.diesIn = part.writes;
+        return;
+      case 'tear':
+        disk.diesTorn = true;
         return;
       case 'failed-sync':
         disk.failSync = true;
@@ -343,6 +347,7 @@ export class Faults {
       disk.slow = 1;
       disk.failSync = false;
       disk.diesIn = Infinity;
+      disk.diesTorn = false;
     }
     const sound = acceptors.filter((a) => !a.isOut && a.disk.damage !== 'yesterday');
     const core = setup.barely && acceptors.every((a) => a.hasSpoken) ? sound.slice(-majority(quorum.size)) : sound;

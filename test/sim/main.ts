@@ -114,7 +114,7 @@ function give(result: object): void {
 /** Shortens the history of a violation and prints it. */
 async function explain(seed: number, violation: string): Promise<object> {
   const until = performance.now() + options.minimiseMs;
-  const short = await minimise(seed, violation, () => performance.now() > until);
+  const short = await minimise(drawPlan(seed), violation, () => performance.now() > until);
   const repeat = `npm run sim -- --seed ${String(seed)} --keep ${short.keep.join(',')} --trace`;
   say(`\nseed ${String(seed)}: ${violation}`);
   say(`  commit ${commit() ?? 'unknown'}; the shortest history that still fails, after ${String(short.runs)} runs:`);

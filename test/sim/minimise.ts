@@ -1,5 +1,5 @@
 /** Finds a short history that still fails: leaves out parts of a plan, half of them at first and single ones in the end. */
-import { drawPlan, type Part } from './plan.ts';
+import type { Part, Plan } from './plan.ts';
 import { runPlan } from './world.ts';
 
 export interface Short {
@@ -12,35 +12,39 @@ export interface Short {
   readonly runs: number;
 }
 
+/** Says how a plan fails with some of its parts, undefined when it does not. */
+export type Fails = (keep: readonly number[]) => Promise<string | undefined>;
+
 /** `R2`, `agreement`, `liveness`: which rule a violation is of. A shorter history must break the same. */
-export function ruleOf(violation: string): string {
+function ruleOf(violation: string): string {
   return violation.replace(/^Violation: /, '').split(':')[0] ?? '';
 }
 
 /**
- * Shortens the plan of a seed that failed with `violation`. Ends when nothing can be left out any more, or `isOver` says so.
+ * Shortens a plan that fails with `violation`. Ends when nothing can be left out any more, or `isOver` says so. `fails`: default,
+ * runs the plan.
  */
-export async function minimise(seed: number, violation: string, isOver: () => boolean): Promise<Short> {
-  const plan = drawPlan(seed);
+export async function minimise(
+  plan: Plan,
+  violation: string,
+  isOver: () => boolean,
+  fails: Fails = async (keep) => (await runPlan(plan, { keep })).violation,
+): Promise<Short> {
   const rule = ruleOf(violation);
   let keep = plan.parts.map((_, number) => number);
   let said = violation;
   let runs = 0;
-  const fails = async (candidate: readonly number[]): Promise<boolean> => {
-    runs++;
-    const result = await runPlan(plan, { keep: candidate });
-    if (result.violation === undefined || ruleOf(result.violation) !== rule) return false;
-    said = result.violation;
-    return true;
-  };
   let pieces = 2;
   while (keep.length > 0 && !isOver()) {
     const size = Math.ceil(keep.length / pieces);
     let isShorter = false;
     for (let from = 0; from < keep.length && !isOver();) {
       const rest = [...keep.slice(0, from), ...keep.slice(from + size)];
-      if (await fails(rest)) {
+      runs++;
+      const says = await fails(rest);
+      if (says !== undefined && ruleOf(says) === rule) {
         keep = rest;
+        said = says;
         isShorter = true;
       } else from += size;
     }

@@ -59,6 +59,7 @@ export type Doing =
   | { readonly kind: 'crash'; readonly node: string; readonly how: 'kill' | 'power'; readonly ms: number }
   | { readonly kind: 'crash-at-effect'; readonly node: string; readonly effects: number; readonly ms: number }
   | { readonly kind: 'crash-at-write'; readonly acceptor: number; readonly writes: number }
+  | { readonly kind: 'tear'; readonly acceptor: number }
   | { readonly kind: 'crash-loop'; readonly proposer: number; readonly times: number; readonly ms: number }
   | { readonly kind: 'power'; readonly ms: readonly number[] }
   | { readonly kind: 'stall'; readonly node: string; readonly ms: number }
@@ -143,7 +144,7 @@ function drawOperations(prng: Prng, setup: Setup, parts: Part[]): void {
         });
       else parts.push({ at: at(), kind: 'propose', client, log: prng.pick(logs), payload });
     }
-  for (let i = prng.below(12); i > 0; i--) {
+  for (let i = prng.pick([2, 8, 40]); i > 0; i--) {
     const begin = at();
     const log = prng.pick(logs);
     // Several at once: a read must not join a question that was on its way when it came.
@@ -172,7 +173,8 @@ function drawFault(prng: Prng, setup: Setup): Doing {
   if (kind < 0.14) return { kind: 'crash', node: prng.pick(nodes), how, ms: prng.next() * 500 };
   if (kind < 0.28)
     return { kind: 'crash-at-effect', node: prng.pick(nodes), effects: 1 + prng.below(20), ms: prng.next() * 300 };
-  if (kind < 0.38) return { kind: 'crash-at-write', acceptor, writes: 1 + prng.below(8) };
+  if (kind < 0.35) return { kind: 'crash-at-write', acceptor, writes: 1 + prng.below(8) };
+  if (kind < 0.38) return { kind: 'tear', acceptor };
   if (kind < 0.44)
     return {
       kind: 'crash-loop',
@@ -238,7 +240,7 @@ function drawCut(prng: Prng, setup: Setup): Doing {
 function drawDamage(prng: Prng, setup: Setup, parts: Part[]): void {
   const { acceptors, faultsMs } = setup;
   const minority = Math.ceil(acceptors / 2) - 1;
-  const damaged = prng.chance(0.2) ? Array.from({ length: minority }, (_, i) => i + 1) : [];
+  const damaged = prng.chance(0.3) ? Array.from({ length: minority }, (_, i) => i + 1) : [];
   const at = (): number => faultsMs * (0.2 + 0.7 * prng.next());
   for (const acceptor of damaged)
     parts.push({ at: at(), kind: 'yesterday', acceptor, ms: prng.next() * 1_000, restart: prng.chance(0.6) });
@@ -247,7 +249,7 @@ function drawDamage(prng: Prng, setup: Setup, parts: Part[]): void {
   if (prng.chance(0.2)) parts.push({ at: at(), kind: 'flip', acceptor: sound, where: prng.next(), bit: prng.below(8) });
   if (prng.chance(0.1))
     parts.push({ at: at(), kind: 'swap', acceptor: sound, other: sound === acceptors ? acceptors - 1 : sound + 1 });
-  if (prng.chance(0.1)) parts.push({ at: at(), kind: 'empty', acceptor: sound, ms: 200 + prng.next() * 1_000 });
+  if (prng.chance(0.15)) parts.push({ at: at(), kind: 'empty', acceptor: sound, ms: 200 + prng.next() * 1_000 });
   if (setup.learners > 1 && prng.chance(0.2))
     parts.push({ at: at(), kind: 'wipe-learner', learner: prng.below(setup.learners) + 1 });
 }

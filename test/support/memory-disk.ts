@@ -115,6 +115,11 @@ export class MemoryDisk implements Disk {
     return this.#durableNames.keys();
   }
 
+  /** How many sectors of a file the next sync would make durable. */
+  dirtySectors(name: string): number {
+    return this.#names.get(name)?.dirty.size ?? 0;
+  }
+
   /** Bytes that all files together have. */
   get used(): number {
     let used = 0;
