@@ -231,4 +231,10 @@ export const PLANTED_FAULTS: readonly PlantedFault[] = [
     find: '!this.#current().hasHead)',
     replace: 'this.#options.segmentBytes < 0)',
   },
+  {
+    name: 'a proposer that is sent back to who forwards asks again at once',
+    file: 'shared/paxos/proposer.ts',
+    find: 'if (leader.pause(backoffMs(ctx, leader.attempts))) return;',
+    replace: '',
+  },
 ];

@@ -41,6 +41,9 @@ export interface SimOptions {
 
 /** Everything must finish within this time after the faults ended. Virtual milliseconds. */
 const HEAL_MS = 60_000;
+/** More campaigns than this of one proposer for one log within this time are a storm. Virtual milliseconds. */
+const PACE = 30;
+const PACE_MS = 200;
 
 /** Runs one seed to its end. The same seed does the same on every machine. */
 export async function simulate(seed: number, options: SimOptions = {}): Promise<SimResult> {
@@ -74,6 +77,8 @@ class Run implements World {
   readonly #coverage: Record<string, number> = {};
   #error: unknown;
   #isStirred = false;
+  /** The latest campaigns of each proposer for each log. */
+  readonly #campaigns = new Map<string, number[]>();
 
   constructor(plan: Plan, options: SimOptions) {
     const { setup } = plan;
@@ -198,7 +203,18 @@ class Run implements World {
 
   note(who: string, note: Note): void {
     this.#coverage[nameOf(note)] = (this.#coverage[nameOf(note)] ?? 0) + 1;
+    if (note.kind === 'campaign') this.#pace(`${who} ${note.log}`);
     if (this.#options.trace !== undefined) this.say(who, JSON.stringify(note));
+  }
+
+  /** A proposer that is refused waits before it asks again. */
+  #pace(whose: string): void {
+    const last = this.#campaigns.get(whose) ?? [];
+    this.#campaigns.set(whose, last);
+    last.push(this.schedule.now);
+    if (last.length <= PACE) return;
+    const ms = this.schedule.now - (last.shift() ?? 0);
+    if (ms < PACE_MS) this.violation(`pace: ${whose} campaigned ${PACE} times in ${ms.toFixed(1)} ms`);
   }
 
   say(who: string, text: string): void {
