@@ -1,6 +1,6 @@
 /**
- * Synod for programs. A client proposes to any proposer, reads from any learner, and does what exactly-once takes: one id per
- * process, one session per log, and the same number for every sending of a proposal (R12).
+ * Synod for programs. A client proposes to any proposer, reads from any learner, and does what exactly-once takes: one session
+ * per log, under an id of its own, and the same number for every sending of a proposal (R12).
  *
  *   const synod = connect({ proposers: ['127.0.0.1:7201', '127.0.0.1:7202'], learners: ['127.0.0.1:7301'] });
  *   const { slot } = await synod.propose('orders', Buffer.from('hello'));
@@ -48,13 +48,13 @@ interface PartOptions extends CallOptions {
 }
 
 export class SynodClient {
-  /** 16 random bytes: who proposes, for as long as this client lives. */
-  readonly #client = Buffer.from(newId(), 'hex');
   readonly #header: Header;
   readonly #options: Required<Omit<ClientOptions, 'cluster'>>;
   readonly #proposers: Routes;
   readonly #learners: Routes;
   readonly #sessions = new Map<string, Promise<Session>>();
+  /** Ids under which a session is being opened: a try that failed may have opened one. */
+  readonly #openings = new Map<string, Buffer>();
   readonly #streams = new Set<ProposeStream>();
 
   constructor(options: ClientOptions) {
@@ -84,7 +84,8 @@ export class SynodClient {
     const timeoutMs = options.timeoutMs ?? this.#options.timeoutMs;
     const leftMs = (): number => Math.max(1, timeoutMs - (performance.now() - began));
     for (let reopened = false; ; reopened = true) {
-      const session = await this.#session(log, { ...options, timeoutMs: leftMs(), wholeMs: timeoutMs });
+      const opened = this.#session(log, { ...options, timeoutMs: leftMs(), wholeMs: timeoutMs });
+      const session = await opened;
       const sequence = await beginWithin(session, leftMs(), this.#options.timeoutName);
       try {
         const answer = await this.#try(log, { ...options, timeoutMs: leftMs(), wholeMs: timeoutMs }, (attempt) =>
@@ -95,7 +96,7 @@ export class SynodClient {
               log,
               protocol: Protocol.PROTOCOL_MULTI,
               payload: value,
-              client: this.#client,
+              client: session.client,
               session: session.id,
               sequence,
               acknowledged: session.acknowledged,
@@ -109,7 +110,8 @@ export class SynodClient {
       } catch (error) {
         if (!(error instanceof ClientError) || error.code !== 'FAILED_PRECONDITION') throw error;
         // Most likely the session expired. With outcome none this proposal had no effect in it and may go into a new one, once.
-        this.#sessions.delete(log);
+        // Others may have met the same, and have a new one already.
+        if (this.#sessions.get(log) === opened) this.#sessions.delete(log);
         if (error.outcome === 'unknown' || reopened) throw error;
       } finally {
         session.end(sequence);
@@ -194,18 +196,27 @@ export class SynodClient {
     this.#learners.close();
   }
 
-  /** The session of a log, opened by the first proposal that needs it. */
+  /**
+   * The session of a log, opened by the first proposal that needs it. Every one has a client id of its own: opening again under an
+   * old id may give the old session, from a leader that does not know yet that it expired, or one that another proposal
+   * has opened meanwhile; numbers that begin anew in it would be taken for retries (R12).
+   */
   #session(log: string, options: PartOptions): Promise<Session> {
     const known = this.#sessions.get(log);
     if (known !== undefined) return known;
+    const client = this.#openings.get(log) ?? Buffer.from(newId(), 'hex');
+    this.#openings.set(log, client);
     const opening = this.#try(log, options, (attempt) =>
       attempt.connection.unary(
         ProposerServiceService.openSession,
-        { header: this.#header, log, client: this.#client },
+        { header: this.#header, log, client },
         callTuning(attempt, options),
       ),
     ).then(
-      (answer) => new Session(answer.session, answer.window, this.#options.waitingMax),
+      (answer) => {
+        this.#openings.delete(log);
+        return new Session(answer.session, client, answer.window, this.#options.waitingMax);
+      },
       (error: unknown) => {
         this.#sessions.delete(log);
         // Opening a session a second time answers with the first: nothing that the caller wanted has happened.

@@ -9,6 +9,8 @@ import { Fifo } from '../base/fifo.ts';
 export class Session {
   /** The slot at which it was opened. */
   readonly id: number;
+  /** 16 random bytes under which it was opened, and no other session of its log. */
+  readonly client: Buffer;
   readonly #window: number;
   readonly #waitingMax: number;
   readonly #answered = new Set<number>();
@@ -17,8 +19,9 @@ export class Session {
   #next = 1;
   #floor = 0;
 
-  constructor(id: number, window: number, waitingMax: number) {
+  constructor(id: number, client: Buffer, window: number, waitingMax: number) {
     this.id = id;
+    this.client = client;
     this.#window = window;
     this.#waitingMax = waitingMax;
   }

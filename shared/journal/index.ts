@@ -1,6 +1,6 @@
 /** The door of this room. */
-export type { JournalOptions } from './journal.ts';
-export { JOURNAL_DEFAULTS } from './journal.ts';
+export type { JournalOptions } from './options.ts';
+export { JOURNAL_DEFAULTS } from './options.ts';
 export type { OpenedJournal } from './open.ts';
 export { openJournal } from './open.ts';
 export type { JournalIdentity } from './segment.ts';

@@ -7,27 +7,10 @@ import type { Disk } from '../ports/disk.ts';
 import { isNoSpace } from '../ports/disk.ts';
 import type { Journal } from '../ports/journal.ts';
 import { readEntries } from './read.ts';
+import type { JournalOptions } from './options.ts';
 import { HEADER, recordBytes, SECTOR, writeRecord } from './record.ts';
-import type { Blank, JournalIdentity, Segment } from './segment.ts';
+import type { Blank, Segment } from './segment.ts';
 import { beginSegment, closedError, dropSegment, indexRecord, MARK_RESERVE, prepareBlank } from './segment.ts';
-
-export interface JournalOptions {
-  readonly identity: JournalIdentity;
-  /** Begin a journal where the folder holds none. Set only while the folder's stamp says that none was begun (R5). */
-  readonly create: boolean;
-  /** Bytes of a segment, a multiple of 512 (`journal.segment.bytes`; default 64 MiB, `JOURNAL_DEFAULTS`). */
-  readonly segmentBytes: number;
-  /** Above this `hasRoom` is false (`journal.bytes.max`; default 1 GiB). */
-  readonly bytesMax: number;
-  /** Bytes beyond `bytesMax` that `append` may still use (default two segments). */
-  readonly reserveBytes: number;
-  /**
-   * The owner's state, as entries for the head of a new segment: after a trim, this and the entries behind it are all there is.
-   * Called synchronously while a segment's first record is composed. It may already contain entries that are still queued and
-   * that a replay will bring again, so replaying an entry twice must change nothing.
-   */
-  readonly head: () => readonly Uint8Array[];
-}
 
 /** Everything that a journal needs to go on behind its last record. */
 export interface Tail {
@@ -39,12 +22,6 @@ export interface Tail {
   /** The last write is known to be synced. */
   readonly marked: boolean;
 }
-
-export const JOURNAL_DEFAULTS = {
-  segmentBytes: 64 * 1024 * 1024,
-  bytesMax: 1024 * 1024 * 1024,
-  reserveBytes: 2 * 64 * 1024 * 1024,
-} as const;
 
 /** The next segment: preallocated while the current one fills. */
 type Spare =
@@ -145,6 +122,20 @@ export class SegmentedJournal implements Journal {
 
   get wantsTrim(): boolean {
     return this.#used() > this.#options.bytesMax / 2;
+  }
+
+  get pinnedBelow(): number {
+    const enough = this.#used() / 4;
+    let freed = 0;
+    let below = this.first;
+    for (const [i, segment] of this.#segments.entries()) {
+      if (i > 0 && segment.hasHead) {
+        below = segment.first;
+        if (freed >= enough) break;
+      }
+      freed += segment.size;
+    }
+    return below;
   }
 
   get hasRoom(): boolean {
@@ -288,7 +279,11 @@ export class SegmentedJournal implements Journal {
     try {
       while (this.#writes()) {
         const count = this.#fitting();
-        if (count > 0) await this.#writeEntries(count);
+        // A start that moved the last write into a segment without a head goes on behind one soon: what has no head is never the
+        // oldest, so a process that always dies before its segment is full could never trim.
+        if (this.#spare.kind === 'ready' && this.#queue.length > 0 && !this.#current().hasHead)
+          await this.#rotateEarly(this.#spare.blank);
+        else if (count > 0) await this.#writeEntries(count);
         else if (
           this.#spare.kind === 'ready' &&
           (this.#queue.length > 0 || (this.#markWanted && this.#remaining() < SECTOR))
@@ -408,6 +403,15 @@ export class SegmentedJournal implements Journal {
     this.#spare = { kind: 'none' };
     for (const waiter of waiters) waiter.done();
     this.#seekSpare();
+  }
+
+  /** The same while the current segment is not full; the rest of it is given back. */
+  async #rotateEarly(blank: Blank): Promise<void> {
+    const before = this.#current();
+    await this.#rotate(blank);
+    await before.file.truncate(before.end);
+    await before.file.sync();
+    before.size = before.end;
   }
 
   /** A mark that finds no room, which takes eight trims without one new segment, is refused; nothing else waits for it. */

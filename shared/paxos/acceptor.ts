@@ -91,9 +91,10 @@ export type AcceptorEffect =
 
 /** Pieces of the journal that one load reads, unless more of them hold one slot. */
 const LOAD_PIECES = 6;
-/** What is moved on at once: logs with this many pieces of the journal at most, and this many of them. */
-const COMPACT_PIECES = 4;
+/** What is moved on at once: logs with this many bytes of votes at most, this many of them, and this many bytes in all. */
+const COMPACT_LOG_BYTES = 8 * 1024 * 1024;
 const COMPACT_LOGS = 256;
+const COMPACT_BYTES = 32 * 1024 * 1024;
 
 interface Vote {
   readonly ballot: Ballot;
@@ -599,10 +600,11 @@ export class Acceptor implements Machine<AcceptorEvent, AcceptorEffect> {
    * moving them frees nothing.
    */
   #onCompact(below: number): void {
-    let moved = 0;
+    let [moved, bytes] = [0, 0];
     for (const log of this.#logs.values()) {
-      if (log.rewriting || log.index.size > COMPACT_PIECES || (log.index.oldest ?? below) >= below) continue;
-      if (log.highest + 1 - log.floor > LIMITS.batchValuesMax || moved++ >= COMPACT_LOGS) continue;
+      if (log.rewriting || (log.index.oldest ?? below) >= below || log.index.bytes > COMPACT_LOG_BYTES) continue;
+      if (log.highest + 1 - log.floor > LIMITS.batchValuesMax) continue;
+      if (moved++ >= COMPACT_LOGS || (bytes += log.index.bytes) > COMPACT_BYTES) return;
       log.rewriting = true;
       this.#handle({ kind: 'rewrite', log: log.name }, undefined);
     }

@@ -112,6 +112,7 @@ export class Leader {
   eagerUntil = -Infinity;
   /** Acceptors named a leader instead of promising, at the last campaign. */
   refusedAsLed = false;
+  #pausedAfter = 0;
 
   constructor(ctx: Context, log: string) {
     this.#ctx = ctx;
@@ -176,6 +177,14 @@ export class Leader {
 
   get next(): number {
     return this.#state.kind === 'leading' ? this.#state.next : 0;
+  }
+
+  /** After a campaign that was refused because the log is led, the next one waits for `ms`, once. True when it does. */
+  pause(ms: number): boolean {
+    if (!this.refusedAsLed || this.#pausedAfter === this.attempts) return false;
+    this.#pausedAfter = this.attempts;
+    this.notBefore = this.#ctx.now + ms;
+    return true;
   }
 
   /** Another proposer led at this ballot: a campaign begins above it. */

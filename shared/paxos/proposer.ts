@@ -299,6 +299,8 @@ export class Proposer implements Machine<ProposerEvent, ProposerEffect> {
     if (stays.length === 0) return;
     // A peer could not do better than to send them here, and nobody is known to lead.
     for (const proposal of stays) leader.enqueue(proposal);
+    // Acceptors name the very peer that forwards: asked again at once, they would say the same.
+    if (leader.pause(backoffMs(ctx, leader.attempts))) return;
     this.#campaign(leader, 'a peer forwards, and nobody is known to lead');
   }
 

@@ -17,6 +17,7 @@ interface OpenPiece {
   from: number;
   to: number;
   bytes: number;
+  isClosed: boolean;
 }
 
 const PIECE_BYTES = 256 * 1024;
@@ -28,13 +29,13 @@ export class VoteIndex {
   /** A vote for [from, to) stands at this position. Positions come in rising order. */
   add(position: number, from: number, to: number, bytes: number): void {
     const piece = this.#pieces[this.#pieces.length - 1];
-    if (piece !== undefined && piece.bytes < PIECE_BYTES && position - piece.first < PIECE_ENTRIES) {
+    if (piece?.isClosed === false && piece.bytes < PIECE_BYTES && position - piece.first < PIECE_ENTRIES) {
       piece.last = position;
       piece.from = Math.min(piece.from, from);
       piece.to = Math.max(piece.to, to);
       piece.bytes += bytes;
     } else {
-      this.#pieces.push({ first: position, last: position, from, to, bytes });
+      this.#pieces.push({ first: position, last: position, from, to, bytes, isClosed: false });
     }
   }
 
@@ -63,10 +64,15 @@ export class VoteIndex {
   /** The next vote begins a piece of its own. */
   close(): void {
     const last = this.#pieces[this.#pieces.length - 1];
-    if (last !== undefined) last.bytes = PIECE_BYTES;
+    if (last !== undefined) last.isClosed = true;
   }
 
   get size(): number {
     return this.#pieces.length;
+  }
+
+  /** Bytes of the votes in all pieces. */
+  get bytes(): number {
+    return this.#pieces.reduce((sum, piece) => sum + piece.bytes, 0);
   }
 }

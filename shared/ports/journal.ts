@@ -40,6 +40,11 @@ export interface Journal {
   readonly hasRoom: boolean;
   /** Half of the room is used: what little is still needed of the oldest entries should be appended again, so that they can go. */
   readonly wantsTrim: boolean;
+  /**
+   * The position below which entries must not be needed any more so that a trim frees about a quarter of the bytes, or what it can;
+   * `first` while no trim could free anything.
+   */
+  readonly pinnedBelow: number;
   /** Tries again to preallocate the next segment, in the background; to be called now and then while `hasRoom` is false. */
   seekRoom(): void;
   /** To be called when nothing came for a while: writes a sync mark behind the last write, unless there is one (R6). */

@@ -86,8 +86,7 @@ export class AcceptorNode {
     const now = this.#ports.now();
     if (this.#journal.wantsTrim && now - this.#compactAt >= COMPACT_MS) {
       this.#compactAt = now;
-      const { first, newest } = this.#journal;
-      this.post({ kind: 'compact', below: first + Math.ceil((newest - first) / 4) });
+      this.post({ kind: 'compact', below: this.#journal.pinnedBelow });
     }
     this.post({ kind: 'tick' });
   }

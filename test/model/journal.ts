@@ -9,6 +9,7 @@ export class ModelJournal implements Journal {
   readonly bytes = 0;
   readonly hasRoom = true;
   readonly wantsTrim = false;
+  readonly pinnedBelow = 0;
   readonly first = 0;
   synced: number;
   readonly #entries: Uint8Array[];

@@ -1,148 +1,165 @@
 /** A client that keeps its ids: it retries through any proposer, sometimes twice at once, and remembers what it was told. */
-import { encodeEntry } from '../../shared/machine/entry.ts';
+import { decodeEntry, encodeEntry } from '../../shared/machine/entry.ts';
+import type { Prng } from '../../shared/base/prng.ts';
 import type { Answer } from '../../shared/paxos/peers.ts';
-import { decodeEntry } from '../../shared/machine/entry.ts';
-import { hex, type SimProposer, type World } from './nodes.ts';
+import { hex, type World } from './node.ts';
+import type { SimProposer } from './proposer.ts';
 
 interface Operation {
   readonly log: string;
   readonly entry: Uint8Array;
   readonly protocol: 'basic' | 'multi';
+  /** −1 opens one. */
   readonly session: number;
+  readonly client: string;
   readonly sequence: number;
+  /** Called once; undefined when the client gave it up. */
   readonly done: (slot: number | undefined) => void;
   /** An attempt may have had an effect. */
   maySucceed: boolean;
   isDone: boolean;
   tries: number;
+  sends: number;
+  sentAt: number;
 }
+
+interface SessionState {
+  /** The id under which it is opened, and no other session: numbers that begin anew under an old id may be taken for retries. */
+  readonly client: string;
+  session: number | undefined;
+  isOpening: boolean;
+  next: number;
+  readonly answered: Set<number>;
+  acknowledged: number;
+}
+
+/** Operations of a client in one log at once. */
+const IN_FLIGHT = 6;
 
 export class SimClient {
   readonly #world: World;
+  readonly #prng: Prng;
   readonly #id: string;
-  readonly #logs: readonly string[];
-  readonly #decrees: readonly string[];
-  readonly #operations: number;
-  #left: number;
-  #inFlight = 0;
-  readonly #sessions = new Map<
-    string,
-    { session: number | undefined; isOpening: boolean; next: number; answered: Set<number>; acknowledged: number }
-  >();
-  /** Ids that were refused with outcome none and given up: they must never take effect (R15). */
-  readonly never: { log: string; client: string; session: number; sequence: number }[] = [];
-  retries = 0;
+  readonly #sessions = new Map<string, SessionState>();
+  /** Payloads that wait for a session, or for room in it. */
+  readonly #waiting = new Map<string, string[]>();
+  readonly #inFlight = new Map<string, number>();
+  #begun = 0;
+  #done = 0;
 
-  constructor(world: World, logs: readonly string[], decrees: readonly string[], operations: number) {
+  constructor(world: World, number: number) {
     this.#world = world;
-    this.#id = hex(world.prng, 32);
-    this.#logs = logs;
-    this.#decrees = decrees;
-    this.#operations = operations;
-    this.#left = operations;
+    this.#prng = world.stream(`client-${String(number)}`);
+    this.#id = hex(this.#prng, 32);
   }
 
   get isDone(): boolean {
-    return this.#left === 0 && this.#inFlight === 0;
+    return this.#begun === this.#done;
   }
 
   get progress(): string {
-    return `${String(this.#operations - this.#left)} of ${String(this.#operations)} begun, ${String(this.#inFlight)} in flight`;
+    return `a client has ${this.#done} of ${this.#begun} operations answered`;
   }
 
-  start(): void {
-    const { prng, schedule } = this.#world;
-    const again = (): void => {
-      if (this.#left === 0) return;
-      if (this.#inFlight < 6) this.#begin();
-      schedule.after(prng.next() * 60, again);
+  decree(log: string, payload: string): void {
+    this.#begun++;
+    const entry = encodeEntry({ kind: 'decree', client: this.#id, payload: Buffer.from(payload) });
+    const done = (): void => {
+      this.#done++;
     };
-    schedule.after(prng.next() * 200, again);
+    this.#run(log, entry, 'basic', this.#id, 0, 0, done);
   }
 
-  #begin(): void {
-    const { prng } = this.#world;
-    if (this.#decrees.length > 0 && prng.chance(0.2)) {
-      this.#left--;
-      const entry = encodeEntry({ kind: 'decree', client: this.#id, payload: Buffer.from(hex(prng, 8)) });
-      return this.#run({
-        log: prng.pick(this.#decrees),
-        entry,
-        protocol: 'basic',
-        session: 0,
-        sequence: 0,
-        done: () => undefined,
-        maySucceed: false,
-        isDone: false,
-        tries: 0,
-      });
-    }
-    const log = prng.pick(this.#logs);
-    let session = this.#sessions.get(log);
-    if (session === undefined)
-      this.#sessions.set(
-        log,
-        (session = { session: undefined, isOpening: false, next: 1, answered: new Set(), acknowledged: 0 }),
-      );
-    if (session.session === undefined) {
-      if (!session.isOpening) this.#open(log, session);
-      return;
-    }
-    this.#left--;
-    this.#command(log, session, session.session);
+  propose(log: string, payload: string): void {
+    this.#begun++;
+    const waiting = this.#waiting.get(log) ?? [];
+    this.#waiting.set(log, waiting);
+    waiting.push(payload);
+    this.#next(log);
   }
 
-  #open(log: string, state: { session: number | undefined; isOpening: boolean }): void {
+  /** Sends what waits, as far as there is a session and room in it. */
+  #next(log: string): void {
+    const waiting = this.#waiting.get(log) ?? [];
+    while (waiting.length > 0 && (this.#inFlight.get(log) ?? 0) < IN_FLIGHT) {
+      let state = this.#sessions.get(log);
+      if (state === undefined)
+        this.#sessions.set(
+          log,
+          (state = {
+            client: hex(this.#prng, 32),
+            session: undefined,
+            isOpening: false,
+            next: 1,
+            answered: new Set(),
+            acknowledged: 0,
+          }),
+        );
+      if (state.session === undefined) {
+        if (!state.isOpening) this.#open(log, state);
+        return;
+      }
+      this.#command(log, state, state.session, waiting.shift() ?? '');
+    }
+  }
+
+  #open(log: string, state: SessionState): void {
     state.isOpening = true;
-    const entry = encodeEntry({ kind: 'open-session', client: this.#id });
-    const done = (slot: number | undefined): void => {
+    const entry = encodeEntry({ kind: 'open-session', client: state.client });
+    this.#run(log, entry, 'multi', state.client, -1, 0, (slot) => {
       state.isOpening = false;
       state.session = slot;
-    };
-    this.#run({
-      log,
-      entry,
-      protocol: 'multi',
-      session: -1,
-      sequence: 0,
-      done,
-      maySucceed: false,
-      isDone: false,
-      tries: 0,
+      this.#next(log);
     });
   }
 
-  #command(log: string, state: { next: number; answered: Set<number>; acknowledged: number }, session: number): void {
+  #command(log: string, state: SessionState, session: number, payload: string): void {
     const sequence = state.next++;
+    const { acknowledged } = state;
     const entry = encodeEntry({
       kind: 'command',
-      client: this.#id,
+      client: state.client,
       session,
       sequence,
-      acknowledged: state.acknowledged,
-      payload: Buffer.from(hex(this.#world.prng, 8)),
+      acknowledged,
+      payload: Buffer.from(payload),
     });
-    const done = (): void => {
+    this.#inFlight.set(log, (this.#inFlight.get(log) ?? 0) + 1);
+    this.#run(log, entry, 'multi', state.client, session, sequence, () => {
+      this.#done++;
+      this.#inFlight.set(log, (this.#inFlight.get(log) ?? 0) - 1);
+      // What was given up is not asked about again either.
       state.answered.add(sequence);
       while (state.answered.delete(state.acknowledged + 1)) state.acknowledged++;
-    };
-    this.#run({ log, entry, protocol: 'multi', session, sequence, done, maySucceed: false, isDone: false, tries: 0 });
+      this.#next(log);
+    });
   }
 
-  #run(operation: Operation): void {
-    this.#inFlight++;
-    this.#attempt(operation);
+  #run(
+    log: string,
+    entry: Uint8Array,
+    protocol: 'basic' | 'multi',
+    client: string,
+    session: number,
+    sequence: number,
+    done: (slot: number | undefined) => void,
+  ): void {
+    this.#world.oracle.proposes(entry);
+    this.#attempt({
+      ...{ log, entry, protocol, client, session, sequence, done },
+      ...{ maySucceed: false, isDone: false, tries: 0, sends: 0, sentAt: 0 },
+    });
   }
 
   #attempt(operation: Operation): void {
-    const { prng, schedule } = this.#world;
+    const prng = this.#prng;
+    const { schedule, proposers } = this.#world;
     const isRetry = operation.tries > 0 && operation.maySucceed;
     operation.tries++;
-    if (isRetry) this.retries++;
     const timeoutMs = 300 + prng.below(2_000);
-    this.#send(operation, prng.pick(this.#world.proposers), isRetry, timeoutMs);
-    if (prng.chance(0.1)) this.#send(operation, prng.pick(this.#world.proposers), true, timeoutMs);
-    const tries = operation.tries;
+    this.#send(operation, prng.pick(proposers), isRetry, timeoutMs);
+    if (prng.chance(0.1)) this.#send(operation, prng.pick(proposers), true, timeoutMs);
+    const { tries } = operation;
     schedule.after(timeoutMs + 200, () => {
       if (operation.isDone || operation.tries !== tries) return;
       // Nothing was heard: it may have been chosen.
@@ -152,44 +169,127 @@ export class SimClient {
   }
 
   #send(operation: Operation, to: SimProposer, retry: boolean, timeoutMs: number): void {
-    const { network } = this.#world;
-    const tries = operation.tries;
-    // A request that left may be delivered late or twice: only an answer can say that it had no effect.
+    const { network, schedule } = this.#world;
+    const { tries } = operation;
     operation.maySucceed ||= retry;
-    network.send('client', to.name, () => {
-      if (!to.isUp) return;
-      to.propose(operation.log, operation.entry, operation.protocol, retry, timeoutMs, (answer) => {
-        network.send(to.name, 'client', () => {
-          this.#onAnswer(operation, tries, answer);
+    operation.sends++;
+    operation.sentAt = schedule.now;
+    // A call: it comes once or never.
+    const deliver = (): void => {
+      to.receive(() => {
+        to.propose(operation.log, operation.entry, operation.protocol, retry, timeoutMs, (answer) => {
+          network.send(to.name, 'client', () => {
+            this.#onAnswer(operation, tries, answer);
+          });
         });
       });
-    });
+    };
+    network.send('client', to.name, deliver, true);
   }
 
   #onAnswer(operation: Operation, tries: number, answer: Answer): void {
-    const { prng, schedule } = this.#world;
     if (answer.kind === 'chosen') {
       this.#check(operation, answer.slot, answer.entry);
-      if (operation.isDone) return;
-      operation.isDone = true;
-      this.#inFlight--;
-      operation.done(answer.slot);
-      return;
+      return this.#finish(operation, answer.slot);
     }
     if (operation.isDone || operation.tries !== tries) return;
+    const { schedule, oracle } = this.#world;
+    const isCommand = operation.protocol === 'multi' && operation.session >= 0;
     if (answer.outcome === 'unknown') operation.maySucceed = true;
-    schedule.after(prng.next() * 300, () => {
+    else if (isCommand && operation.sends === 1 && this.#prng.chance(0.3)) {
+      // R15: it had no effect and never will. The client believes that, and gives it up.
+      this.#world.count('refused with outcome none');
+      oracle.refused(operation.log, operation.client, operation.session, operation.sequence);
+      return this.#finish(operation, undefined);
+    }
+    if (isCommand && answer.code === 'FAILED_PRECONDITION') {
+      this.#world.count('session expired under a client');
+      const state = this.#sessions.get(operation.log);
+      if (state?.session === operation.session) this.#sessions.delete(operation.log);
+      return this.#finish(operation, undefined);
+    }
+    if (operation.protocol === 'basic' && answer.code === 'FAILED_PRECONDITION')
+      return this.#finish(operation, undefined);
+    schedule.after(this.#prng.next() * 300, () => {
       if (!operation.isDone && operation.tries === tries) this.#attempt(operation);
     });
   }
 
-  #check(operation: Operation, slot: number, entry: Uint8Array | undefined): void {
+  #finish(operation: Operation, slot: number | undefined): void {
+    if (operation.isDone) return;
+    operation.isDone = true;
+    operation.done(slot);
+  }
+
+  #check(
+    { log, protocol, client, session, sequence, sends, sentAt }: Operation,
+    slot: number,
+    entry: Uint8Array | undefined,
+  ): void {
     const { oracle } = this.#world;
-    if (operation.protocol === 'basic') {
+    if (protocol === 'basic') {
       if (entry === undefined || decodeEntry(entry).kind !== 'decree')
-        this.#world.fail(new Error(`a decree of ${operation.log} was answered without its value`));
-      else oracle.decree(operation.log, entry);
-    } else if (operation.session >= 0)
-      oracle.answer(operation.log, this.#id, operation.session, operation.sequence, slot);
+        return this.#world.violation(`a decree of ${log} was answered without its value`);
+      return oracle.decree(log, entry);
+    }
+    if (session < 0) return;
+    oracle.answer(log, client, session, sequence, slot);
+    const chosen = oracle.chosenAt(log, slot);
+    if (sends > 1 && chosen !== undefined && chosen.at < sentAt)
+      this.#world.count('retry answered from an earlier slot');
+  }
+}
+
+/** Reads through learners until it was answered. */
+export class SimReader {
+  readonly #world: World;
+  readonly #prng: Prng;
+  #open = 0;
+
+  constructor(world: World) {
+    this.#world = world;
+    this.#prng = world.stream('reader');
+  }
+
+  get isDone(): boolean {
+    return this.#open === 0;
+  }
+
+  read(log: string, learner: number): void {
+    this.#open++;
+    this.#try(log, learner);
+  }
+
+  #try(log: string, id: number): void {
+    const { world } = this;
+    const learner = world.learners.find((l) => l.id === id);
+    const start = world.oracle.readBegan(log);
+    let isDone = false;
+    world.schedule.after(2_500, () => {
+      if (isDone) return;
+      isDone = true;
+      world.count('read without answer');
+      this.#try(log, this.#prng.pick(world.learners).id);
+    });
+    world.network.send(
+      'client',
+      `learner-${String(id)}`,
+      () => {
+        learner?.receive(() => {
+          learner.read(log, (end) => {
+            if (end === undefined || isDone) return;
+            isDone = true;
+            this.#open--;
+            world.count('read answered');
+            world.oracle.readEnded(log, start, end);
+          });
+        });
+      },
+      true,
+    );
+  }
+
+  get world(): World {
+    return this.#world;
   }
 }

@@ -12,36 +12,53 @@ export interface NetworkFaults {
 
 export class Network {
   readonly #schedule: Schedule;
-  readonly #prng: Prng;
+  readonly #stream: (name: string) => Prng;
+  /** Chance of its own for every link, so that what happens on one changes nothing on another. */
+  readonly #chances = new Map<string, Prng>();
   readonly faults: NetworkFaults;
-  /** Links that are cut, one way: `from>to`. */
-  readonly cut = new Set<string>();
-  sent = 0;
+  /** Links that are cut, one way: `from>to`, and how often. */
+  readonly #cut = new Map<string, number>();
   lost = 0;
   duplicated = 0;
 
-  constructor(schedule: Schedule, prng: Prng, faults: NetworkFaults) {
+  constructor(schedule: Schedule, stream: (name: string) => Prng, faults: NetworkFaults) {
     this.#schedule = schedule;
-    this.#prng = prng;
+    this.#stream = stream;
     this.faults = faults;
   }
 
-  /** Delivers, perhaps never, perhaps twice, perhaps after what was sent later. */
-  send(from: string, to: string, deliver: () => void): void {
-    this.sent++;
-    if (this.cut.has(`${from}>${to}`) || this.#prng.chance(this.faults.loss)) {
+  cut(link: string): void {
+    this.#cut.set(link, (this.#cut.get(link) ?? 0) + 1);
+  }
+
+  mend(link: string): void {
+    const times = (this.#cut.get(link) ?? 0) - 1;
+    if (times > 0) this.#cut.set(link, times);
+    else this.#cut.delete(link);
+  }
+
+  isCut(from: string, to: string): boolean {
+    return this.#cut.size > 0 && this.#cut.has(`${from}>${to}`);
+  }
+
+  /** Delivers, perhaps never, perhaps twice, perhaps after what was sent later. `once`: never twice, as a call is. */
+  send(from: string, to: string, deliver: () => void, once = false): void {
+    const link = `${from}>${to}`;
+    let chance = this.#chances.get(link);
+    if (chance === undefined) this.#chances.set(link, (chance = this.#stream(link)));
+    const { faults } = this;
+    if ((this.#cut.size > 0 && this.#cut.has(link)) || chance.next() < faults.loss) {
       this.lost++;
       return;
     }
-    this.#schedule.after(this.#delay(), deliver);
-    if (this.#prng.chance(this.faults.duplicate)) {
-      this.duplicated++;
-      this.#schedule.after(this.#delay() * 3, deliver);
-    }
+    this.#schedule.after(this.#delay(chance), deliver);
+    if (once || chance.next() >= faults.duplicate) return;
+    this.duplicated++;
+    this.#schedule.after(this.#delay(chance) * 3, deliver);
   }
 
-  #delay(): number {
-    const scale = this.#prng.chance(this.faults.longTail) ? 100 : 1;
-    return -Math.log(1 - this.#prng.next()) * this.faults.delayMs * scale;
+  #delay(chance: Prng): number {
+    const scale = chance.next() < this.faults.longTail ? 100 : 1;
+    return -Math.log(1 - chance.next()) * this.faults.delayMs * scale;
   }
 }

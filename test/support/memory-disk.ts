@@ -37,6 +37,8 @@ export class MemoryDisk implements Disk {
   fault: (op: DiskOp) => Error | undefined = () => undefined;
   /** Called before an operation; it waits for the promise, if one is returned. */
   gate: (op: DiskOp) => Promise<void> | undefined = () => undefined;
+  /** Called after something became durable. */
+  onDurable: (op: DiskOp) => void = () => undefined;
   /** Bytes that all files together may have; more fails with ENOSPC. */
   capacity = Infinity;
   /** From this operation on the process is dead: nothing happens any more and no promise settles. */
@@ -101,6 +103,35 @@ export class MemoryDisk implements Disk {
   /** The bytes of a file as a process reads them; changing them changes the file. */
   bytesOf(name: string): Uint8Array {
     return this.#inode(name).current;
+  }
+
+  /** What a loss of power now would leave of a file, undefined when its name would be gone. Not to be changed. */
+  durableOf(name: string): Uint8Array | undefined {
+    return this.#durableNames.get(name)?.durable;
+  }
+
+  /** The names that a loss of power now would leave. */
+  durableNames(): Iterable<string> {
+    return this.#durableNames.keys();
+  }
+
+  /** How many sectors of a file the next sync would make durable. */
+  dirtySectors(name: string): number {
+    return this.#names.get(name)?.dirty.size ?? 0;
+  }
+
+  /** Bytes that all files together have. */
+  get used(): number {
+    let used = 0;
+    for (const each of this.#names.values()) used += each.current.length;
+    return used;
+  }
+
+  /** A disk with what a loss of power now would leave: a copy that can be put back later. */
+  image(): MemoryDisk {
+    const next = new MemoryDisk();
+    for (const [name, inode] of this.#durableNames) next.put(name, inode.durable);
+    return next;
   }
 
   /** Puts a file there, durably. */
@@ -222,9 +253,8 @@ export class MemoryDisk implements Disk {
     const end = offset + bytes.length;
     const grows = end - inode.current.length;
     if (grows > 0) {
-      let used = 0;
-      for (const each of this.#names.values()) used += each.current.length;
-      if (used + grows > this.capacity) throw diskError('ENOSPC', 'no space left on device');
+      if (this.capacity !== Infinity && this.used + grows > this.capacity)
+        throw diskError('ENOSPC', 'no space left on device');
       const larger = new Uint8Array(end);
       larger.set(inode.current);
       inode.current = larger;
@@ -244,7 +274,11 @@ export class MemoryDisk implements Disk {
       return new Promise<T>(() => undefined);
     }
     const error = this.fault(op);
-    if (error === undefined) return act();
+    if (error === undefined) {
+      const result = act();
+      if (kind === 'sync' || kind === 'sync-folder') this.onDurable(op);
+      return result;
+    }
     failed?.();
     throw error;
   }

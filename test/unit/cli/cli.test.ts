@@ -311,8 +311,8 @@ describe('exit codes', () => {
 
 describe('reading', () => {
   beforeEach(() => {
-    for (const [at, text] of ['one', 'two', 'a\tb'].entries()) log.apply(Buffer.alloc(16), at, Buffer.from(text));
-    log.apply(Buffer.alloc(16), 4, Buffer.from([255, 254]));
+    for (const [at, text] of ['one', 'two', 'a\tb'].entries()) log.apply(Buffer.alloc(16), 1, at, Buffer.from(text));
+    log.apply(Buffer.alloc(16), 1, 4, Buffer.from([255, 254]));
   });
 
   test('log prints slots in order, values readable', async () => {

@@ -136,6 +136,22 @@ describe('a refusal', () => {
     ]);
   });
 
+  test('of an expired session that several proposals meet loses none of them', async () => {
+    const synod = client({ proposers: [one.address] });
+    await synod.propose('a', Buffer.from('before'));
+    for (let i = 0; i < 3; i++) one.faults.push({ code: FAILED_PRECONDITION, outcome: 'none' });
+    await Promise.all(['x', 'y', 'z'].map((text) => synod.propose('a', Buffer.from(text))));
+    // None was taken for a retry of another one: no number of a session is given to two values.
+    expect(log.texts().sort()).toEqual(['before', 'x', 'y', 'z']);
+  });
+
+  test('of an expired session is not met under the same client id, by which a late leader may still know the old one', async () => {
+    one.faults.push({ code: FAILED_PRECONDITION, outcome: 'none' });
+    await client({ proposers: [one.address] }).propose('a', Buffer.from('x'));
+    const [before, after] = one.requests.map((request) => Buffer.from(request.client).toString('hex'));
+    expect(after).not.toBe(before);
+  });
+
   test('of an expired session is passed on where its outcome is unknown', async () => {
     one.faults.push({ code: FAILED_PRECONDITION, outcome: 'unknown' });
     const error = await failure(client({ proposers: [one.address] }).propose('a', Buffer.from('x')));
@@ -241,7 +257,7 @@ describe('a stream of proposals', () => {
 
 describe('reading', () => {
   test('a page, the end, and a subscription that lasts through the loss of its learner without a duplicate', async () => {
-    for (let i = 0; i < 10; i++) log.apply(Buffer.alloc(16), i, Buffer.from(String(i)));
+    for (let i = 0; i < 10; i++) log.apply(Buffer.alloc(16), 1, i, Buffer.from(String(i)));
     const a = await fakeLearner(log);
     const b = await fakeLearner(log);
     cleanups.push(a.stop, b.stop);
@@ -261,7 +277,7 @@ describe('reading', () => {
   test('a subscription ends when it is told to', async () => {
     const learner = await fakeLearner(log);
     cleanups.push(learner.stop);
-    log.apply(Buffer.alloc(16), 1, Buffer.from('x'));
+    log.apply(Buffer.alloc(16), 1, 1, Buffer.from('x'));
     const abort = new AbortController();
     for await (const entry of client({ learners: [learner.address] }).subscribe('a', { signal: abort.signal })) {
       expect(entry.slot).toBe(0);

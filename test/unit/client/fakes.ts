@@ -40,9 +40,23 @@ export class FakeLog {
   deduplicates = true;
   window = 1_024;
   sessions = 0;
+  /** By client: opening a session again gives the one that is open. */
+  readonly #open = new Map<string, number>();
 
-  apply(client: Uint8Array, sequence: number, value: Uint8Array): number {
-    const id = `${Buffer.from(client).toString('hex')}/${String(sequence)}`;
+  open(client: Uint8Array): number {
+    const id = Buffer.from(client).toString('hex');
+    const session = this.#open.get(id) ?? ++this.sessions;
+    this.#open.set(id, session);
+    return session;
+  }
+
+  expire(client: Uint8Array, session: number): void {
+    const id = Buffer.from(client).toString('hex');
+    if (this.#open.get(id) === session) this.#open.delete(id);
+  }
+
+  apply(client: Uint8Array, session: number, sequence: number, value: Uint8Array): number {
+    const id = `${Buffer.from(client).toString('hex')}/${String(session)}/${String(sequence)}`;
     const known = this.#slots.get(id);
     if (known !== undefined && this.deduplicates) return known;
     const slot = this.values.length;
@@ -99,8 +113,9 @@ export async function fakeProposer(log: FakeLog, leader = 1): Promise<FakePropos
         fake.requests.push(request);
         if (fake.silent) return;
         const fault = fake.faults.shift();
-        const apply = (): number => log.apply(request.client, request.sequence, request.payload);
+        const apply = (): number => log.apply(request.client, request.session, request.sequence, request.payload);
         if (fault !== undefined) {
+          if (fault.code === 9) log.expire(request.client, request.session);
           if (fault.afterwards === true) apply();
           answer(statusOf(fault));
           return;
@@ -113,7 +128,7 @@ export async function fakeProposer(log: FakeLog, leader = 1): Promise<FakePropos
         { request }: ServerUnaryCall<OpenSessionRequest, OpenSessionResponse>,
         answer: sendUnaryData<OpenSessionResponse>,
       ) => {
-        answer(null, { client: request.client, session: ++log.sessions, window: log.window });
+        answer(null, { client: request.client, session: log.open(request.client), window: log.window });
       },
       moveLeader: (
         { request }: ServerUnaryCall<MoveLeaderRequest, MoveLeaderResponse>,
@@ -125,6 +140,7 @@ export async function fakeProposer(log: FakeLog, leader = 1): Promise<FakePropos
       },
       proposeStream: (stream: ServerDuplexStream<ProposeStreamRequest, ProposeStreamResponse>) => {
         let client: Uint8Array = Buffer.alloc(0);
+        let session = 0;
         let seen = 0;
         stream.on('error', () => {});
         stream.on('end', () => stream.end());
@@ -134,12 +150,13 @@ export async function fakeProposer(log: FakeLog, leader = 1): Promise<FakePropos
           const { hello } = message;
           if (hello !== undefined) {
             client = hello.client;
-            const welcome = { client, session: hello.session ?? ++log.sessions, window: log.window, leader };
+            session = hello.session ?? log.open(client);
+            const welcome = { client, session, window: log.window, leader };
             stream.write({ welcome, chosen: [], refused: [] });
           }
           const chosen = message.proposals.flatMap(({ firstSequence, payloads }) =>
             payloads.map((payload, at) => {
-              const slot = log.apply(client, firstSequence + at, payload);
+              const slot = log.apply(client, session, firstSequence + at, payload);
               seen++;
               return { firstSequence: firstSequence + at, count: 1, firstSlot: slot, ballot: BALLOT, leader };
             }),

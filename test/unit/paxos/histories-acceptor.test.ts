@@ -171,4 +171,22 @@ describe('votes that are written again at the end of the journal', () => {
         for (let i = 0; i < e.message.count; i++) slots.push(e.message.first + i);
     expect(slots).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
   });
+
+  test('are moved on for a log that is written seldom too, however many pieces of the journal hold it', () => {
+    const bench = new Bench();
+    const b1 = ballot(1, 1);
+    const busy = (first: number): void => {
+      bench.from(1, { kind: 'accept', log: 'busy', ballot: b1, first, batch: value('b'), watermark: first });
+    };
+    for (let slot = 0; slot < 8; slot++) {
+      bench.accept(1, b1, slot, `v${String(slot)}`, slot);
+      for (let i = 0; i < 2_500; i++) busy(slot * 2_500 + i);
+    }
+    const before = bench.position;
+    bench.step({ kind: 'compact', below: 5_000 });
+    while (bench.loads.length > 0) bench.load();
+    // All eight stand at the end now, where they hold nothing up.
+    const moved = [...bench.records].filter(([position]) => position > before).map(([, vote]) => vote.first);
+    expect(moved).toEqual([0, 1, 2, 3, 4, 5, 6, 7]);
+  });
 });

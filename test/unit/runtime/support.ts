@@ -15,6 +15,7 @@ export class HeldJournal implements Journal {
   readonly first = 0;
   hasRoom = true;
   readonly wantsTrim = false;
+  readonly pinnedBelow = 0;
   /** What a crash leaves. */
   durable: number;
   readonly trims: number[] = [];
