@@ -109,7 +109,7 @@ function memberRow({ place, id, said }: Member, all: boolean): MemberRow {
           : null,
     bytesMax: said.role === 'acceptor' ? (said.status.journal?.bytesMax ?? null) : null,
     notes: [...missing, ...faultNotes(process), ...notesOf(said, all)].filter(
-      (note, at, all) => note !== '' && all.indexOf(note) === at,
+      (note, at, every) => note !== '' && every.indexOf(note) === at,
     ),
   };
 }
