@@ -52,7 +52,7 @@ export function check<State, Op>(
   statesMax = STATES_MAX,
 ): Verdict<Op> {
   const left = new Left(history);
-  const seen = new Seen(history.length);
+  const seen = new Seen();
   const choices = (state: State): (readonly [number, State])[] =>
     left
       .candidates()
@@ -74,7 +74,7 @@ export function check<State, Op>(
     }
     const [at, state] = choice;
     left.take(at);
-    if (!seen.add(left.taken, model.key(state))) {
+    if (!seen.add(left, model.key(state))) {
       left.putBack(at);
       continue;
     }
@@ -95,6 +95,8 @@ class Left {
   closed = 0;
   /** One bit for each operation that was taken. */
   readonly taken: Uint32Array;
+  /** Mixed from what was taken: different for most sets that differ. */
+  sum = 0;
   /** Event 2i is the call of operation i, event 2i + 1 its return; the last one is head and end of the list. */
   readonly #next: Int32Array;
   readonly #previous: Int32Array;
@@ -171,26 +173,34 @@ class Left {
 
   #flip(at: number): void {
     this.taken[at >> 5] = (this.taken[at >> 5] as number) ^ (1 << (at & 31));
+    let mixed = Math.imul(at + 1, 0x9e3779b1);
+    mixed = Math.imul(mixed ^ (mixed >>> 15), 0x85ebca6b);
+    this.sum ^= mixed ^ (mixed >>> 13);
   }
 }
 
 /** Pairs of what was taken and what the object is then. Sums only find the few to compare with; equality is that of all bits. */
 class Seen {
-  readonly #bySum = new Map<number, { readonly taken: Uint32Array; readonly key: string }[]>();
-  readonly #words: number;
-
-  constructor(operations: number) {
-    this.#words = Math.ceil(operations / 32);
-  }
+  readonly #bySum = new Map<number, { readonly taken: string; readonly key: string }[]>();
 
   /** False where it was there before. */
-  add(taken: Uint32Array, key: string): boolean {
-    let sum = 0;
-    for (let word = 0; word < this.#words; word++) sum = (Math.imul(sum, 31) + (taken[word] as number)) | 0;
+  add({ taken, sum }: Left, key: string): boolean {
     const same = this.#bySum.get(sum) ?? [];
-    if (same.some((each) => each.key === key && each.taken.every((bits, word) => bits === taken[word]))) return false;
+    const bits = textOf(taken);
+    if (same.some((each) => each.key === key && each.taken === bits)) return false;
     if (same.length === 0) this.#bySum.set(sum, same);
-    same.push({ taken: taken.slice(), key });
+    same.push({ taken: bits, key });
     return true;
   }
+}
+
+const ALL = 0xffffffff;
+
+/** Bits as text: how many words are full, and the words from there to the last that is not empty. Most histories leave a few. */
+function textOf(taken: Uint32Array): string {
+  let low = 0;
+  while (taken[low] === ALL) low++;
+  let high = taken.length;
+  while (high > low && taken[high - 1] === 0) high--;
+  return `${low}:${taken.subarray(low, high).join()}`;
 }
