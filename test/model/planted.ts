@@ -86,7 +86,7 @@ export const PLANTED_IN_MODEL: readonly ModelFault[] = [
   },
   {
     name: 'the value choice takes the lowest ballot',
-    world: 'basic-duel',
+    world: 'basic-duel-3',
     file: 'shared/paxos/phase1.ts',
     find: 'if (order !== 0) return order > 0 ? cut : old;',
     replace: 'if (order !== 0) return order < 0 ? cut : old;',
