@@ -1,9 +1,10 @@
 // Goal: agreement, validity, R1, R2, R3, R9 and R10 in every state of small worlds. Method: the search over a copy of the shipped
 // machines, in a process of its own; then the count of a public model, and mistakes that must be found.
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
 import { spawn } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { makeCopy } from './copy.ts';
+import { makeCopy, ROOT } from './copy.ts';
 import { PLANTED_IN_MODEL } from './planted.ts';
 import type { Comparison } from './known.ts';
 import type { Report } from './run.ts';
@@ -33,6 +34,11 @@ function inCopy(folder: string, code: string): Promise<unknown> {
 async function search(folder: string, world: string): Promise<Report> {
   return (await inCopy(folder, `run.run(${JSON.stringify(world)}, options, elapsed)`)) as Report;
 }
+
+/** Only ends a search that hangs. Milliseconds. */
+const LONG_MS = 600_000;
+
+jest.setTimeout(LONG_MS);
 
 let clean = { folder: '', remove: (): void => undefined };
 
@@ -85,6 +91,7 @@ describe('a planted fault is found (negative control)', () => {
   });
 
   test('every fault has its text once in the source', () => {
-    for (const fault of PLANTED_IN_MODEL) expect(() => makeCopy(fault).remove()).not.toThrow();
-  }, 120_000);
+    for (const { file, find } of PLANTED_IN_MODEL)
+      expect(readFileSync(join(ROOT, file), 'utf8').split(find)).toHaveLength(2);
+  });
 });

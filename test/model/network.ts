@@ -41,7 +41,7 @@ export class Network {
       return Array.from({ length: tables.length - learnersFrom }, (_, i) => learnersFrom + i);
     }
     if (this.#world.loses.some((kind) => kind === out.body.kind)) return [];
-    if (out.to === 'all') return Array.from({ length: acceptors }, (_, i) => i);
+    if (out.to === 'all') return Array.from({ length: acceptors - this.#world.down }, (_, i) => i);
     return [isFromAcceptor ? acceptors + out.to : out.to];
   }
 

@@ -8,14 +8,14 @@ export interface ModelFault extends PlantedFault {
 export const PLANTED_IN_MODEL: readonly ModelFault[] = [
   {
     name: 'a promise is not durable',
-    world: 'basic-acceptor-crash',
+    world: 'acceptor-crash',
     file: 'shared/paxos/acceptor.ts',
     find: "this.#persist({ kind: 'promise', log: log.name, ballot, lead });",
     replace: '',
   },
   {
     name: 'a vote is not durable',
-    world: 'basic-acceptor-crash',
+    world: 'acceptor-crash',
     file: 'shared/wire/codec/record.ts',
     find: 'export function encodeRecord(record: AcceptorRecord): Buffer {',
     replace:
@@ -23,7 +23,7 @@ export const PLANTED_IN_MODEL: readonly ModelFault[] = [
   },
   {
     name: 'messages leave before the sync',
-    world: 'basic-acceptor-crash',
+    world: 'acceptor-crash',
     file: 'shared/runtime/acceptor-node.ts',
     find: 'held !== undefined && held.position <= synced;',
     replace: 'held !== undefined;',
@@ -58,7 +58,7 @@ export const PLANTED_IN_MODEL: readonly ModelFault[] = [
   },
   {
     name: 'a ballot without its incarnation',
-    world: 'basic-proposer-crash',
+    world: 'proposer-crash',
     file: 'test/model/nodes.ts',
     find: "this.#incarnation = (deed.higher ? 'c' : '4').repeat(16);",
     replace: '',
@@ -86,7 +86,7 @@ export const PLANTED_IN_MODEL: readonly ModelFault[] = [
   },
   {
     name: 'the value choice takes the lowest ballot',
-    world: 'basic-duel',
+    world: 'basic-duel-3',
     file: 'shared/paxos/phase1.ts',
     find: 'if (order !== 0) return order > 0 ? cut : old;',
     replace: 'if (order !== 0) return order < 0 ? cut : old;',
@@ -128,7 +128,7 @@ export const PLANTED_IN_MODEL: readonly ModelFault[] = [
   },
   {
     name: 'a start forgets that it voted: the votes are not taken back from the journal',
-    world: 'basic-acceptor-crash',
+    world: 'acceptor-crash',
     file: 'shared/paxos/acceptor.ts',
     find: 'this.#remember(log, position, record.ballot, record.first, record.batch);\n        return',
     replace: 'return',

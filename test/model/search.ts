@@ -66,7 +66,7 @@ export interface Result {
 }
 
 const PROGRESS_STATES = 50_000;
-const BREATH_STATES = 500;
+const BREATH_STATES = 50;
 
 export class Search {
   readonly world: World;
@@ -257,10 +257,13 @@ export class Search {
     let all = sent;
     const before = this.network.get(sent);
     for (const id of ids) {
-      const { complaint, marks } = judge(before, this.network.get([id])[0] as (typeof before)[0], this.world.phase2);
+      const packet = this.network.packets[id] as (typeof before)[0];
+      const { complaint, marks } = judge(before, packet, this.world.phase2);
       if (complaint !== undefined) return { sent: all, complaint };
       for (const mark of marks) this.#mark(mark);
-      if (!all.includes(id)) all = [...all, id];
+      if (all.includes(id)) continue;
+      all = [...all, id];
+      before.push(packet);
     }
     return { sent: all === sent ? sent : [...all].sort((a, b) => a - b), complaint: undefined };
   }

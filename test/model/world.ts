@@ -14,6 +14,8 @@ export interface World {
   readonly learners: number;
   /** The first acceptor may crash once. They are alike, so it may be any one. */
   readonly acceptorCrashes: boolean;
+  /** So many acceptors, the last ones, are never reached by anything. */
+  readonly down: number;
   /** Messages of these kinds are always lost: what is left is a part of what can happen, and smaller. */
   readonly loses: readonly ('rejected' | 'tell')[];
   /** Things that must have happened somewhere, or the search proves little. */
@@ -28,21 +30,25 @@ export class Cast {
   readonly tables: readonly LocalTable[];
   readonly acceptors: number;
   readonly learnersFrom: number;
-  /** The orders of the acceptors under which nothing changes: all that leave one that may crash in its place. */
+  /** The orders of the acceptors under which nothing changes: all that leave those in their place that may crash or are down. */
   readonly permutations: readonly (readonly number[])[];
 
   constructor(world: World) {
-    const { quorum, proposers, learners, acceptorCrashes } = world;
+    const { quorum, proposers, learners, acceptorCrashes, down } = world;
     this.acceptors = quorum.size;
     this.learnersFrom = quorum.size + proposers.length;
     const alike = new LocalTable(() => new AcceptorInWorld(false), this.deeds);
     const tables: LocalTable[] = new Array<LocalTable>(quorum.size).fill(alike);
+    for (let i = quorum.size - down; i < quorum.size; i++)
+      tables[i] = new LocalTable(() => new AcceptorInWorld(false), this.deeds);
     if (acceptorCrashes) tables[0] = new LocalTable(() => new AcceptorInWorld(true), this.deeds);
     for (const [position, limits] of proposers.entries())
       tables.push(new LocalTable(() => new ProposerInWorld(position, quorum, limits), this.deeds));
     for (let i = 0; i < learners; i++) tables.push(new LocalTable(() => new LearnerInWorld(quorum), this.deeds));
     this.tables = tables;
-    this.permutations = permutationsOf(quorum.size).filter((p) => !acceptorCrashes || p[0] === 0);
+    this.permutations = permutationsOf(quorum.size).filter(
+      (p) => (!acceptorCrashes || p[0] === 0) && p.every((to, from) => from < quorum.size - down || to === from),
+    );
   }
 
   /** The position of a node among its kind. */
