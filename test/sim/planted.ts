@@ -8,6 +8,8 @@ export interface PlantedFault {
   /** Exactly as it stands in the source, once. */
   readonly find: string;
   readonly replace: string;
+  /** Another edit of the same file. */
+  readonly also?: { readonly find: string; readonly replace: string };
   /** It takes many seeds: looked for by `npm run sim -- --planted` alone. */
   readonly isSeldom?: true;
 }
@@ -55,6 +57,7 @@ export const PLANTED_FAULTS: readonly PlantedFault[] = [
     file: 'test/sim/proposer.ts',
     find: 'incarnation: hex(this.prng, 16)',
     replace: "incarnation: hex(this.prng, 16).replace(/./g, '0')",
+    isSeldom: true,
   },
   {
     name: 'a phase-2 quorum one too small',
@@ -79,6 +82,7 @@ export const PLANTED_FAULTS: readonly PlantedFault[] = [
     file: 'shared/paxos/phase1.ts',
     find: 'if (order !== 0) return order > 0 ? cut : old;',
     replace: 'if (order !== 0) return order < 0 ? cut : old;',
+    isSeldom: true,
   },
   {
     name: 'accepted messages are counted without the acceptor’s id',
@@ -115,6 +119,7 @@ export const PLANTED_FAULTS: readonly PlantedFault[] = [
     file: 'shared/paxos/proposer.ts',
     find: 'if (message.incarnation !== this.#ctx.self.incarnation) return;',
     replace: '',
+    isSeldom: true,
   },
   {
     name: '>= for > in R1: a promise of the same round is given again to another proposer',
@@ -194,6 +199,7 @@ export const PLANTED_FAULTS: readonly PlantedFault[] = [
     file: 'services/learner/tips.ts',
     find: 'of.gathering.add(reader);',
     replace: '(of.asked?.readers ?? of.gathering).add(reader);',
+    isSeldom: true,
   },
   {
     name: 'a read asks one acceptor, not a quorum',
@@ -218,18 +224,17 @@ export const PLANTED_FAULTS: readonly PlantedFault[] = [
     file: 'shared/paxos/introduction.ts',
     find: 'if (sameStart(own, remembered)) return undefined;\n  if (remembered.start > own.start)',
     replace: 'if (own.start > 0) return undefined;\n  if (remembered.start > own.start)',
+    isSeldom: true,
   },
   {
     name: 'a session that expired is opened again under its client id',
     file: 'test/sim/client.ts',
     find: 'client: hex(this.#prng, 32),',
     replace: 'client: this.#id,',
-  },
-  {
-    name: 'a start leaves segments without heads, which no trim can begin at',
-    file: 'shared/journal/journal.ts',
-    find: '!this.#current().hasHead)',
-    replace: 'this.#options.segmentBytes < 0)',
+    also: {
+      find: 'if (state?.session === operation.session) this.#sessions.delete(operation.log);',
+      replace: 'this.#sessions.delete(operation.log);',
+    },
   },
   {
     name: 'a proposer that is sent back to who forwards asks again at once',

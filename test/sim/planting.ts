@@ -58,15 +58,14 @@ export class Planter {
   /** Runs up to so many seeds with the fault. Throws when its edit does not fit the source. */
   async plant(fault: PlantedFault, seedsMax: number): Promise<Found> {
     const folder = join(this.#work, fault.name.replace(/\W+/g, '-'));
-    const text = this.#read(fault.file);
-    if (text.split(fault.find).length !== 2)
-      throw new Error(`the planted fault "${fault.name}" does not stand in ${fault.file}, once`);
+    let text = this.#read(fault.file);
+    for (const edit of [fault, ...(fault.also === undefined ? [] : [fault.also])]) {
+      if (text.split(edit.find).length !== 2)
+        throw new Error(`the planted fault "${fault.name}" does not stand in ${fault.file}, once`);
+      text = text.replace(edit.find, () => edit.replace);
+    }
     cpSync(this.clean, folder, { recursive: true });
-    this.#write(
-      folder,
-      fault.file,
-      text.replace(fault.find, () => fault.replace),
-    );
+    this.#write(folder, fault.file, text);
     try {
       const { seeds, violation } = await this.run(folder, seedsMax);
       return { name: fault.name, seeds, violation };
