@@ -359,6 +359,8 @@ export class Acceptor implements Machine<AcceptorEvent, AcceptorEffect> {
   /** A leader other than the asker spoke within its grace, from the very start that the log's promise names. */
   #leaderHeard(log: LogRecord, asker: Owner): boolean {
     if (log.state !== 'led' || ownedBy(log.promised, asker)) return false;
+    // A vote above the promise: a quorum promised that ballot, so this leader is one no more, whatever else it speaks of.
+    if (compareBallots(log.voted, log.promised) > 0) return false;
     const at = this.#heard.get(ownerKey(log.promised));
     return at !== undefined && this.#now - at < this.#options.graceMs;
   }
