@@ -11,4 +11,9 @@ export const PINNED: readonly PinnedSeed[] = [
     seed: 313,
     why: 'while reads waited, a learner asked the acceptors again and again, and nobody to finish the slots',
   },
+  { seed: 939, why: 'a sync failed while a journal was being opened, and the start went on' },
+  {
+    seed: 1079,
+    why: 'an old leader kept its grace at an acceptor that had voted for the new one, and slots stayed unfinished',
+  },
 ];
