@@ -8,7 +8,12 @@ import { register } from 'node:module';
 import { join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { PluginKind, commonTokens, declareClassPlugin, tokens } from '@stryker-mutator/api/plugin';
-import { DryRunStatus, TestStatus, determineHitLimitReached, toMutantRunResult } from '@stryker-mutator/api/test-runner';
+import {
+  DryRunStatus,
+  TestStatus,
+  determineHitLimitReached,
+  toMutantRunResult,
+} from '@stryker-mutator/api/test-runner';
 import { addEventHandler, getState, resetState, run, setState } from 'jest-circus';
 
 /** Beyond this a test that waits for ever is ended by Stryker anyway. In ms. */
@@ -20,7 +25,11 @@ export const strykerValidationSchema = {
       type: 'object',
       properties: {
         folders: { description: 'Folders of tests.', type: 'array', items: { type: 'string' } },
-        last: { description: 'Test files that are slow, and run after all others.', type: 'array', items: { type: 'string' } },
+        last: {
+          description: 'Test files that are slow, and run after all others.',
+          type: 'array',
+          items: { type: 'string' },
+        },
         without: { description: 'Test files that are left out.', type: 'array', items: { type: 'string' } },
       },
     },
@@ -168,7 +177,10 @@ export class UnitRunner {
   }
 
   #done(test) {
-    const errors = [...test.errors.map((error) => (Array.isArray(error) ? (error[0] ?? error[1]) : error)), ...this.#stray];
+    const errors = [
+      ...test.errors.map((error) => (Array.isArray(error) ? (error[0] ?? error[1]) : error)),
+      ...this.#stray,
+    ];
     this.#stray = [];
     this.#results.push({
       id: test.id,
@@ -190,7 +202,8 @@ function testsOf(block) {
 /** The names of the blocks around a test and its own, as jest's engine joins them. */
 function nameOf(test) {
   const names = [];
-  for (let at = test; at.parent !== undefined && at.name !== 'ROOT_DESCRIBE_BLOCK'; at = at.parent) names.unshift(at.name);
+  for (let at = test; at.parent !== undefined && at.name !== 'ROOT_DESCRIBE_BLOCK'; at = at.parent)
+    names.unshift(at.name);
   return names.join(' ');
 }
 
