@@ -16,7 +16,7 @@ import {
 } from '../../../shared/journal/record.ts';
 import { refusalError, type Verdict } from '../../../shared/journal/verdict.ts';
 import { MemoryDisk } from '../../support/memory-disk.ts';
-import { appendSynced, entry, open, options, positions, range, settled } from './support.ts';
+import { appendSynced, entry, open, options, settled } from './support.ts';
 
 const FIRST = '0000000000.seg';
 const SECOND = '0000000001.seg';
