@@ -7,6 +7,7 @@ export default {
     folders: ['test/unit/paxos', 'test/unit/journal'],
     last: [
       'test/unit/paxos/histories-acceptor.test.ts',
+      'test/unit/journal/scan.test.ts',
       'test/unit/journal/damage.test.ts',
       'test/unit/journal/crash.test.ts',
     ],

@@ -2,6 +2,7 @@
 // segment, the end of pages, the trim floor, what is written again. Method: one acceptor, messages by hand.
 import { describe, expect, test } from '@jest/globals';
 import type { AcceptorEffect } from '../../../shared/paxos/acceptor.ts';
+import { LIMITS } from '../../../shared/base/limits.ts';
 import { BALLOT_ZERO } from '../../../shared/paxos/ballot.ts';
 import type { AcceptorRecord, FromAcceptor } from '../../../shared/paxos/messages.ts';
 import { AcceptorRig, accept, batch, classic, LOG, owner, prepare, words } from './support.ts';
@@ -284,6 +285,9 @@ describe('votes that are written again', () => {
     expect(rewritten(a, 1)).toEqual(['old 0 x y']);
     expect(rewritten(a, 2)).toEqual([`${LOG} 0 a b`]);
     expect(rewritten(a, 2)).toEqual([]);
+    // Written again, they can be written again.
+    expect(rewritten(a, 1_000)).toEqual(['old 0 x y', `${LOG} 0 a b`]);
+    expect(rewritten(a, 2)).toEqual([]);
     // Nobody is told: they are the same votes. They are found where they stand now.
     expect(a.effects).toEqual([]);
     a.ask({ kind: 'tell', log: 'old', watermark: 2 });
@@ -311,5 +315,61 @@ describe('votes that are written again', () => {
     expect(done.map((e) => (e.kind === 'persist' ? e.record.kind : e.kind))).toEqual(['vote']);
     // An answer that comes twice, or that nobody asked for, is nothing.
     expect(a.machine.step({ kind: 'loaded', id: load.id, votes }, moment)).toEqual([]);
+  });
+});
+
+describe('votes for some of the slots of a batch', () => {
+  test('that came before do not stand for the rest: a batch that goes further is written, and answered after that (R3)', () => {
+    const a = new AcceptorRig();
+    a.ask(accept(classic(1), 2, 'x y'));
+    expect(a.answer(accept(classic(1), 2, 'x y z')).kind).toBe('accepted');
+    expect(a.persisted).toEqual([expect.objectContaining({ kind: 'vote', first: 2, batch: batch('x y z') })]);
+    expect(a.answer(accept(classic(1), 3, 'y z')).kind).toBe('accepted');
+    expect(a.persisted).toEqual([]);
+  });
+
+  test('below the watermark leave every slot above it its own value (R10)', () => {
+    const a = new AcceptorRig();
+    a.ask(accept(classic(1), 0, 'a b c d'));
+    a.ask({ kind: 'tell', log: LOG, watermark: 2 });
+    a.ask(accept(classic(2), 1, 'b c d'));
+    const shown = (from: number, fromWatermark: boolean): string[] =>
+      a
+        .promise(prepare(classic(3), { from, fromWatermark }))
+        .votes.map((v) => `${v.first}@${v.ballot.round} ${words(v.batch) ?? ''}`);
+    expect(shown(0, true)).toEqual(['2@2 c d']);
+    expect(shown(0, false).join(' ')).toContain('0@1 a');
+  });
+});
+
+describe('small print', () => {
+  test('a Resign counts for a log that is led, at its ballot, and for no other', () => {
+    const a = new AcceptorRig();
+    const resign = { kind: 'resign', log: LOG, ballot: classic(1) } as const;
+    a.ask(resign);
+    expect(a.effects).toEqual([]);
+    a.promise(prepare(classic(1)));
+    a.ask(resign);
+    expect([a.persisted.length, [...a.machine.status()][0]?.state]).toEqual([1, 'closed']);
+    a.ask(resign);
+    expect(a.persisted).toEqual([]);
+  });
+
+  test('the greatest round is a round; a range that ends at the floor is below it', () => {
+    const a = new AcceptorRig();
+    const greatest = classic(LIMITS.roundMax);
+    expect(reason(a.answer(accept(greatest, 0, 'a b')))).toBe('accepted');
+    for (const disk of ['disk-1', 'disk-2']) held(a, disk, 2);
+    trim(a);
+    expect(reason(a.answer(prepare(greatest, { to: 2, purpose: 'finish' })))).toBe('floor');
+    expect(reason(a.answer(prepare(greatest, { to: 3, purpose: 'finish' })))).toBe('promised');
+  });
+
+  test('a learner disk may be forgotten where nothing was trimmed, whatever others hold', () => {
+    const a = new AcceptorRig();
+    a.ask(accept(classic(1), 0, 'a b'));
+    held(a, 'disk-1', 2);
+    a.step({ kind: 'forget', from: 'x', disk: 'disk-1', force: false });
+    expect(a.effects).toContainEqual({ kind: 'reply-forget', to: 'x', refused: undefined });
   });
 });
