@@ -271,6 +271,17 @@ describe('the end of a page (R10)', () => {
   });
 });
 
+describe('the end of a page that is full (R10)', () => {
+  test('is where the next vote begins, also where fewer slots were asked for than are voted', () => {
+    const a = new AcceptorRig({ pageBytes: 1 });
+    for (let slot = 0; slot < 5; slot++) a.ask(accept(classic(1), slot, 'x'));
+    for (const to of [2, 4, undefined]) {
+      const page = a.promise(prepare(classic(5), { to, purpose: 'finish' }));
+      expect([page.votes.map((v) => v.first), page.until]).toEqual([[0], 1]);
+    }
+  });
+});
+
 describe('votes that are written again', () => {
   const rewritten = (a: AcceptorRig, below: number): string[] => {
     a.step({ kind: 'compact', below });
@@ -363,6 +374,19 @@ describe('small print', () => {
     trim(a);
     expect(reason(a.answer(prepare(greatest, { to: 2, purpose: 'finish' })))).toBe('floor');
     expect(reason(a.answer(prepare(greatest, { to: 3, purpose: 'finish' })))).toBe('promised');
+  });
+
+  test('a log that is there is served although there is room for no other', () => {
+    const a = new AcceptorRig({ logsMax: 1 });
+    expect(reason(a.answer(accept(classic(1), 0, 'x')))).toBe('accepted');
+    expect([...a.machine.status()][0]?.state).toBe('open');
+    expect(reason(a.answer(prepare(classic(2))))).toBe('promised');
+  });
+
+  test('what a learner holds of a log that is not here is nothing to an acceptor', () => {
+    const a = new AcceptorRig();
+    held(a, 'disk-1', 4);
+    expect([a.effects, [...a.machine.status()]]).toEqual([[], []]);
   });
 
   test('a learner disk may be forgotten where nothing was trimmed, whatever others hold', () => {
