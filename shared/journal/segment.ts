@@ -236,7 +236,7 @@ function bytesOf(entries: readonly Uint8Array[]): number {
 
 /** Reads a start's text; undefined when it is none. */
 export function parseStart(text: Uint8Array): SegmentStart | undefined {
-  const value: unknown = JSON.parse(new TextDecoder().decode(text));
+  const value = parsed(text);
   if (typeof value !== 'object' || value === null) return undefined;
   const v = value as Partial<Record<keyof SegmentStart, unknown>>;
   const { format, cluster, acceptor, disk, size, previousEnd, heads } = v;
@@ -244,6 +244,15 @@ export function parseStart(text: Uint8Array): SegmentStart | undefined {
   if (typeof disk !== 'string' || typeof size !== 'number' || typeof previousEnd !== 'number') return undefined;
   if (typeof heads !== 'number') return undefined;
   return { format, cluster, acceptor, disk, size, previousEnd, heads };
+}
+
+function parsed(text: Uint8Array): unknown {
+  try {
+    return JSON.parse(new TextDecoder().decode(text));
+  } catch {
+    // The record is whole, and what is in it is none of ours: that is a verdict, not a failure of the scan.
+    return undefined;
+  }
 }
 
 /** Takes a segment out of use: its file is closed once no read is under way. */

@@ -475,3 +475,119 @@ describe('R10: finishing below the watermark', () => {
     expect(sentBy(rig)).toEqual(['0 x']);
   });
 });
+
+describe('what one Accept holds', () => {
+  test('what phase 1 found is cut to it, every slot in its place (R2)', () => {
+    const rig = new ProposerRig(owner(1), [], { batchValuesMax: 2 });
+    const { ballot } = led([{ votes: [vote(0, classic(1, 0), 'a b c d e')] }, {}], {}, rig);
+    // The values of clients come behind what was found.
+    expect(sentBy(rig)).toEqual(['0 a b', '2 c d', '4 e', '5 x']);
+    // A vote counts for the slots that it names alone (R9).
+    for (const a of [0, 1]) rig.from(a, accepted(ballot, 0, 1));
+    for (const a of [0, 1]) rig.from(a, accepted(ballot, 2, 3));
+    expect(rig.notes().filter((n) => n.kind === 'quorum')).toEqual([]);
+    for (const a of [0, 1]) rig.from(a, accepted(ballot, 0, 2));
+    expect(rig.notes().filter((n) => n.kind === 'quorum')).toHaveLength(3);
+  });
+
+  test('what gathered is cut to its values and to its bytes; a value that is larger goes alone', () => {
+    const sent = (options: object, ...values: readonly string[]): string[] => {
+      const { rig, ballot } = led([{}, {}], {}, new ProposerRig(owner(1), [], { pipeline: 1, ...options }));
+      expect(sentBy(rig)).toEqual(['0 x']);
+      for (const value of values) rig.propose(value);
+      const all: string[] = [];
+      for (let slot = 0, count = 1; count > 0;) {
+        for (const a of [0, 1]) rig.from(a, accepted(ballot, slot, count));
+        const [next, ...more] = rig.take('accept');
+        expect(more).toEqual([]);
+        slot += count;
+        count = next?.batch.count ?? 0;
+        if (next !== undefined) all.push(`${next.first} ${words(next.batch) ?? ''}`);
+      }
+      return all;
+    };
+    expect(sent({ batchValuesMax: 2 }, 'a', 'b', 'c')).toEqual(['1 a b', '3 c']);
+    // A value counts with five bytes of framing.
+    expect(sent({ batchBytesMax: 14 }, 'aa', 'bb', 'cc')).toEqual(['1 aa bb', '3 cc']);
+    expect(sent({ batchBytesMax: 13 }, 'aa', 'bb')).toEqual(['1 aa', '2 bb']);
+    expect(sent({ batchBytesMax: 4 }, 'large', 'b')).toEqual(['1 large', '2 b']);
+  });
+});
+
+describe('R12: the session table of a leader', () => {
+  const found = [{ votes: [vote(0, classic(1, 0), 'a b c')] }, {}] as const;
+
+  /** A leader that sent `a b c` again and waits for a table. */
+  function waiting(): { rig: ProposerRig; token: number } {
+    const rig = new ProposerRig();
+    const token = rig.propose('x');
+    const ballot = campaign(rig);
+    found.forEach((page, a) => rig.from(a, promised(ballot, page)));
+    expect(sentBy(rig)).toEqual(['0 a b c']);
+    return { rig, token };
+  }
+
+  test('is fed what phase 1 found from the slot on up to which the learner had applied, and no slot twice', () => {
+    for (const [next, fed] of [
+      [0, ['0 a', '1 b', '2 c', '3 x']],
+      [2, ['2 c', '3 x']],
+      [3, ['3 x']],
+    ] as const) {
+      const { rig } = waiting();
+      const admission = table();
+      rig.step({ kind: 'sessions', log: LOG, next, admission });
+      expect(admission.fed).toEqual(fed);
+      expect(sentBy(rig)).toEqual(['3 x']);
+    }
+  });
+
+  test('is asked for until there is one; a second one is not taken', () => {
+    const { rig } = waiting();
+    rig.step({ kind: 'sessions', log: LOG, next: 0, admission: undefined });
+    expect(sentBy(rig)).toEqual([]);
+    rig.tick(200);
+    expect(rig.out).toContainEqual({ kind: 'load-sessions', log: LOG, slot: 0 });
+    const [first, second] = [table(), table()];
+    rig.step({ kind: 'sessions', log: LOG, next: 3, admission: first });
+    rig.step({ kind: 'sessions', log: LOG, next: 3, admission: second });
+    rig.propose('y');
+    expect([first.fed, second.fed]).toEqual([['3 x', '4 y'], []]);
+  });
+
+  test('that is ahead of every slot of this ballot proves that another leads: nothing is sent', () => {
+    const { rig } = waiting();
+    rig.out.length = 0;
+    rig.step({ kind: 'sessions', log: LOG, next: 4, admission: table() });
+    expect(rig.take('accept')).toEqual([]);
+    expect(rig.machine.pending).toBe(1);
+  });
+
+  test('that refuses a proposal lets it be proposed, and told only once that is chosen; what cannot be applied is not', () => {
+    const refused = {
+      kind: 'refused',
+      code: 'OUT_OF_RANGE',
+      message: 'no',
+      outcome: 'none',
+      leader: undefined,
+    } as const;
+    for (const [kind, retry, outcome] of [
+      ['refused', false, 'none'],
+      ['refused', true, 'unknown'],
+      ['invalid', false, 'none'],
+    ] as const) {
+      const rig = new ProposerRig();
+      const token = rig.propose('x', { retry });
+      const ballot = campaign(rig);
+      for (const a of [0, 1]) rig.from(a, promised(ballot));
+      const admission = { ...table(), check: () => ({ kind, refused }) };
+      rig.step({ kind: 'sessions', log: LOG, next: 0, admission });
+      if (kind === 'refused') {
+        expect(rig.answerTo(token)).toBeUndefined();
+        expect(sentBy(rig)).toEqual(['0 x']);
+        for (const a of [0, 1]) rig.from(a, accepted(ballot, 0, 1));
+      }
+      expect(rig.answerTo(token)).toEqual({ ...refused, outcome });
+      expect(rig.take('accept')).toEqual([]);
+    }
+  });
+});

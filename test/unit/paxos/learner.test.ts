@@ -246,3 +246,36 @@ describe('R14: what does not fit', () => {
     expect(asked(r.tick(50))[0]).toBe('fetch 2,3 of 0 values');
   });
 });
+
+describe('what another learner has as chosen', () => {
+  const told = (r: Rig, first: number, text: string): string[] =>
+    chosenIn(r.step({ kind: 'chosen', log: LOG, first, batch: batch(text), ballot: classic(7) }));
+
+  test('is handed over from the first slot that is missing, once, and not across a gap (R11)', () => {
+    const r = new Rig();
+    for (const a of [0, 1]) r.vote(a, votes(classic(1), 0, 'a'));
+    expect(told(r, 3, 'd')).toEqual([]);
+    expect(told(r, 0, 'a b')).toEqual(['1@7 b']);
+    expect(told(r, 0, 'a b')).toEqual([]);
+    expect(told(r, 1, 'b c')).toEqual(['2@7 c', '3@7 d']);
+  });
+
+  test('takes the place of votes for another value that no quorum cast; of a chosen one it must be the same (R9)', () => {
+    const r = new Rig();
+    r.vote(0, votes(classic(1), 0, 'other'));
+    expect(told(r, 0, 'x')).toEqual(['0@7 x']);
+    const s = new Rig();
+    for (const a of [0, 1]) s.vote(a, votes(classic(1), 1, 'y'));
+    expect(() => told(s, 1, 'z')).toThrow('R9: orders: another learner has another value in slots 1 to 1');
+    for (const a of [0, 1]) s.vote(a, votes(classic(2), 2, 'w', false));
+    expect(told(s, 0, 'x y w')).toEqual(['0@7 x', '1@7 y', '2@7 w']);
+  });
+
+  test('and votes in a slot above a gap wait for the gap', () => {
+    const r = new Rig();
+    for (const a of [0, 1]) r.vote(a, votes(classic(1), 2, 'c'));
+    expect(r.vote(0, votes(classic(1), 0, 'a b'))).toEqual([]);
+    expect(r.vote(2, votes(classic(1), 0, 'a'))).toEqual(['0@1 a']);
+    expect(r.vote(2, votes(classic(1), 1, 'b'))).toEqual(['1@1 b', '2@1 c']);
+  });
+});

@@ -5,7 +5,7 @@ import { describe, expect, test } from '@jest/globals';
 import type { Promised } from '../../../shared/paxos/messages.ts';
 import { Phase1, type Found } from '../../../shared/paxos/phase1.ts';
 import { majority } from '../../../shared/paxos/quorum.ts';
-import { classic, promised, vote, words } from './support.ts';
+import { classic, fast, promised, vote, words } from './support.ts';
 
 const MINE = classic(9, 1);
 
@@ -57,16 +57,23 @@ describe('R8: the value of a slot', () => {
     const p = phase1();
     p.onPromised(0, promised(MINE, { votes: [vote(0, classic(3), 'x')] }));
     p.onPromised(1, promised(MINE, { votes: [vote(0, classic(3), 'y')] }));
-    expect(() => p.choose(0, 1)).toThrow('R8: two values at one classic ballot');
+    expect(() => p.choose(0, 1)).toThrow('R8: two values at one classic ballot in slots 0 to 0');
+  });
+
+  test('votes of two acceptors at one fast ballot are not judged by the rule of classic ones: it stops', () => {
+    const p = phase1();
+    for (const a of [0, 1]) p.onPromised(a, promised(MINE, { votes: [vote(0, fast(3), 'x')] }));
+    expect(() => p.choose(0, 1)).toThrow('R8');
   });
 });
 
 describe('R10: what counts as a promise', () => {
   test('the same acceptor twice counts once', () => {
     const p = phase1();
-    p.onPromised(1, promised(MINE));
-    p.onPromised(1, promised(MINE));
-    expect(p.reached).toBe(false);
+    expect(p.isNew(1)).toBe(true);
+    expect(p.onPromised(1, promised(MINE)).kind).toBe('counted');
+    expect(p.onPromised(1, promised(MINE)).kind).toBe('ignored');
+    expect([p.isNew(1), p.promised, p.reached]).toEqual([false, 0b10, false]);
   });
 
   test('a promise counts only once its last page is there', () => {
@@ -85,6 +92,19 @@ describe('R10: what counts as a promise', () => {
         .map((f) => words(f.batch))
         .join(' '),
     ).toBe('a b c');
+  });
+
+  test('a page that reaches the end of what was asked is the last one; one that ends before it is not', () => {
+    for (const [until, kind] of [
+      [3, 'more'],
+      [4, 'counted'],
+      [9, 'counted'],
+      [undefined, 'counted'],
+    ] as const) {
+      const p = new Phase1(MINE, majority(3), 0, false, 4);
+      expect(p.onPromised(0, promised(MINE, { until })).kind).toBe(kind);
+      expect(p.nextFrom(0)).toBe(kind === 'more' ? 3 : undefined);
+    }
   });
 
   test('a page that comes twice, or that begins elsewhere, is not the next one', () => {

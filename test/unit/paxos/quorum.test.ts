@@ -54,7 +54,9 @@ describe('quorums', () => {
       [8, 5, 5],
       [3.5, 3, 3],
     ] as const)
-      expect(() => bySize(n, q1, q2)).toThrow(`${n}`);
+      expect(() => bySize(n, q1, q2)).toThrow(
+        expect.objectContaining({ code: 'INVALID_ARGUMENT', message: expect.stringContaining(`${n}`) }),
+      );
   });
 
   test('count acceptors, not messages: the same acceptor twice is one', () => {

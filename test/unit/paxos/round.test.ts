@@ -4,6 +4,7 @@
 import { describe, expect, test } from '@jest/globals';
 import { classicAbove, compareBallots, type Ballot } from '../../../shared/paxos/ballot.ts';
 import type { Accept, Prepare } from '../../../shared/paxos/messages.ts';
+import type { ProposerOptions } from '../../../shared/paxos/proposing.ts';
 import { Acceptors, converse, NO_OP, ProposerRig, text } from './hearts.ts';
 import { accept, accepted, classic, LOG, owner, prepare, promised, rejected, vote, words } from './support.ts';
 
@@ -124,6 +125,34 @@ describe('a decree', () => {
     expect(answer?.kind === 'chosen' ? text(answer.entry ?? NO_OP) : answer).toBe('first');
   });
 
+  test('below the floor, as a promise tells, is read from a learner too', () => {
+    const rig = new ProposerRig();
+    decree(rig, 'x');
+    const { ballot } = only(rig.take('prepare'));
+    for (const a of [0, 1]) rig.from(a, promised(ballot, { from: 1, floor: 1, watermark: 1 }));
+    expect(rig.out).toContainEqual({ kind: 'read-slot', log: LOG, slot: 0 });
+    expect(rig.take('accept')).toEqual([]);
+  });
+
+  test('tells people how long each acceptor and each quorum took', () => {
+    const rig = new ProposerRig();
+    decree(rig, 'x');
+    const { ballot } = only(rig.take('prepare'));
+    rig.now = 7;
+    for (const a of [0, 1]) rig.from(a, promised(ballot));
+    rig.now = 18;
+    for (const a of [1, 2, 2]) rig.from(a, accepted(ballot, 0, 1));
+    const quorum = { kind: 'quorum', protocol: 'basic', outcome: 'reached', log: LOG, ballot };
+    expect(rig.notes().slice(0, 6)).toEqual([
+      { kind: 'promise-rtt', acceptor: 0, ms: 7 },
+      { kind: 'promise-rtt', acceptor: 1, ms: 7 },
+      { ...quorum, phase: 'prepare', ms: 7 },
+      { kind: 'accept-rtt', acceptor: 1, ms: 11 },
+      { kind: 'accept-rtt', acceptor: 2, ms: 11 },
+      { ...quorum, phase: 'accept', ms: 11 },
+    ]);
+  });
+
   test('asked for twice at once is one round, with one answer for both', () => {
     const rig = new ProposerRig();
     const { token, ballot } = prepared(rig);
@@ -174,6 +203,64 @@ describe('a reject', () => {
     rig.from(2, rejected(ballot, classic(5, 2)));
     for (const a of [0, 1]) rig.from(a, accepted(ballot, 0, 1));
     expect(rig.answerTo(token)?.kind).toBe('chosen');
+  });
+
+  test('that carries no higher ballot does not end the round', () => {
+    const rig = new ProposerRig();
+    const { token, ballot } = prepared(rig);
+    for (const a of [0, 1, 2]) rig.from(a, rejected(ballot, a === 0 ? classic(1, 0) : ballot));
+    for (const a of [0, 1]) rig.from(a, accepted(ballot, 0, 1));
+    expect(rig.answerTo(token)?.kind).toBe('chosen');
+  });
+
+  test('in either phase is told with that phase and the time it took', () => {
+    for (const phase of ['prepare', 'accept'] as const) {
+      const rig = new ProposerRig();
+      decree(rig, 'x');
+      const { ballot } = only(rig.take('prepare'));
+      if (phase === 'accept') for (const a of [0, 1]) rig.from(a, promised(ballot));
+      rig.now = 9;
+      for (const a of [1, 2]) rig.from(a, rejected(ballot, classic(5, 2)));
+      expect(rig.notes()).toContainEqual({
+        ...{ kind: 'quorum', phase, protocol: 'basic', outcome: 'rejected', log: LOG, ballot },
+        ms: 9,
+      });
+    }
+  });
+
+  test('by votes above the asking ballot counts like one that says so: the next ballot is above them', () => {
+    const rig = new ProposerRig();
+    decree(rig, 'x');
+    const { ballot } = only(rig.take('prepare'));
+    rig.from(0, promised(ballot, { votes: [vote(0, classic(8, 2), 'y')] }));
+    rig.from(1, promised(ballot));
+    rig.tick(100);
+    expect([rig.take('accept'), rig.take('prepare')]).toEqual([[], []]);
+    rig.from(2, promised(ballot, { votes: [vote(0, classic(6, 2), 'z')] }));
+    rig.tick(100);
+    expect(only(rig.take('prepare')).ballot).toEqual(classic(9));
+  });
+
+  test('for want of room at a quorum refuses the decree with outcome none; an acceptor that is busy does not', () => {
+    for (const reason of ['logs', 'space', 'round'] as const) {
+      const rig = new ProposerRig();
+      const token = decree(rig, 'x');
+      const { ballot } = only(rig.take('prepare'));
+      rig.from(0, rejected(ballot, ballot, { reason }));
+      expect(rig.answerTo(token)).toBeUndefined();
+      for (const busy of ['busy', 'ahead'] as const) rig.from(1, rejected(ballot, ballot, { reason: busy }));
+      expect(rig.answerTo(token)).toBeUndefined();
+      rig.from(2, rejected(ballot, ballot, { reason }));
+      expect(rig.answerTo(token)).toEqual(expect.objectContaining({ kind: 'refused', outcome: 'none' }));
+    }
+  });
+
+  test('that names another value at the ballot of this round stops the proposer (R2)', () => {
+    const rig = new ProposerRig();
+    const { ballot } = prepared(rig);
+    expect(() => rig.from(1, rejected(ballot, ballot, { reason: 'conflict' }))).toThrow(
+      "R2: orders: acceptor 1 has another value at this round's ballot",
+    );
   });
 
   test('of an earlier ballot is nothing to the one under way', () => {
@@ -280,8 +367,12 @@ describe('duels', () => {
 });
 
 describe('finishing slots that nobody finishes', () => {
-  const finishing = (from: number, to: number): { rig: ProposerRig; ballot: Ballot } => {
-    const rig = new ProposerRig();
+  const finishing = (
+    from: number,
+    to: number,
+    options: Partial<ProposerOptions> = {},
+  ): { rig: ProposerRig; ballot: Ballot } => {
+    const rig = new ProposerRig(owner(1), [], options);
     rig.step({ kind: 'finish', log: LOG, from, to });
     const asked: Prepare = only(rig.take('prepare'));
     expect(asked).toEqual(expect.objectContaining({ from, to, purpose: 'finish', fromWatermark: false }));
@@ -295,6 +386,70 @@ describe('finishing slots that nobody finishes', () => {
     rig.from(0, promised(ballot, { votes: [vote(1, classic(1, 0), 'b')], highest: 3 }));
     rig.from(1, promised(ballot, { votes: [vote(3, classic(1, 0), 'd')], highest: 3 }));
     expect(sentBy(rig)).toEqual(['0 no-op', '1 b', '2 no-op', '3 d']);
+  });
+
+  test('cuts what it found to what one Accept may hold, every slot in its place (R2)', () => {
+    const { rig, ballot } = finishing(0, 6, { batchValuesMax: 2 });
+    rig.from(0, promised(ballot, { votes: [vote(0, classic(1, 0), 'a b c d e')] }));
+    rig.from(1, promised(ballot));
+    expect(sentBy(rig)).toEqual(['0 a b', '2 c d', '4 e']);
+  });
+
+  test('is done when a quorum voted for every slot, and a vote counts for the slots that it names alone (R9)', () => {
+    const told = (...heard: readonly (readonly [number, number])[]): unknown[] => {
+      const { rig, ballot } = finishing(0, 4);
+      rig.from(0, promised(ballot, { votes: [vote(1, classic(1, 0), 'b'), vote(2, classic(1, 0, 'b'), 'c')] }));
+      rig.from(1, promised(ballot));
+      expect(sentBy(rig)).toEqual(['0 no-op', '1 b', '2 c']);
+      for (const [first, count] of heard) for (const a of [0, 1]) rig.from(a, accepted(ballot, first, count));
+      return rig.take('tell');
+    };
+    const done = [{ kind: 'tell', log: LOG, watermark: 3 }];
+    expect(told([0, 1])).toEqual([]);
+    expect(told([2, 1])).toEqual([]);
+    expect(told([1, 2])).toEqual([]);
+    expect(told([0, 2])).toEqual([]);
+    expect(told([0, 3])).toEqual(done);
+    expect(told([1, 2], [0, 1])).toEqual(done);
+  });
+
+  test('tells a watermark only where it joins the chosen prefix, and goes beyond it', () => {
+    const told = (from: number, watermark: number): number[] => {
+      const { rig, ballot } = finishing(from, from + 2);
+      for (const a of [0, 1])
+        rig.from(a, promised(ballot, { from, watermark, votes: [vote(from, classic(1, 0), 'a b')] }));
+      expect(only(rig.take('accept')).watermark).toBe(watermark);
+      for (const a of [0, 1]) rig.from(a, accepted(ballot, from, 2));
+      expect(rig.notes()).toContainEqual(expect.objectContaining({ phase: 'accept', outcome: 'reached' }));
+      return rig.take('tell').map((t) => t.watermark);
+    };
+    expect(told(3, 0)).toEqual([]);
+    expect(told(3, 2)).toEqual([]);
+    expect(told(3, 3)).toEqual([5]);
+    expect(told(3, 4)).toEqual([5]);
+    expect(told(3, 5)).toEqual([]);
+    expect(told(3, 9)).toEqual([]);
+  });
+
+  test('asks an acceptor that has more to report from where its page ended', () => {
+    const { rig, ballot } = finishing(0, 6);
+    rig.from(0, promised(ballot, { votes: [vote(0, classic(1, 0), 'a b')], until: 2, highest: 2 }));
+    expect(rig.out).toContainEqual({
+      kind: 'to-acceptor',
+      to: 0,
+      message: expect.objectContaining({ kind: 'prepare', ballot, from: 2, to: 6 }),
+    });
+    rig.from(1, promised(ballot, { highest: 2 }));
+    expect(sentBy(rig)).toEqual([]);
+    rig.from(0, promised(ballot, { from: 2, votes: [vote(2, classic(1, 0), 'c')], highest: 2 }));
+    expect(sentBy(rig)).toEqual(['0 a b', '2 c']);
+  });
+
+  test('wholly below the floor there is nothing to finish', () => {
+    const { rig, ballot } = finishing(0, 2);
+    for (const a of [0, 1]) rig.from(a, promised(ballot, { from: 2, floor: 2, watermark: 2 }));
+    rig.tick(2_000);
+    expect(rig.out.filter((e) => e.kind === 'to-acceptor')).toEqual([]);
   });
 
   test('sends nothing above the highest vote', () => {
@@ -358,5 +513,29 @@ describe('the probe', () => {
       rig.out.length = 0;
     }
     expect(slots).toEqual([0, 1, 2].map((slot) => `synod.probe.3 ${slot} no-op`));
+  });
+
+  /** A probe that asked for slot 0. */
+  const probing = (): { rig: ProposerRig; ballot: Ballot; log: string } => {
+    const rig = new ProposerRig(owner(3), [], { probeMs: 10_000 });
+    rig.tick(5_100);
+    const [{ ballot, log, from, to } = prepare(classic(0))] = rig.take('prepare');
+    expect([log, from, to]).toEqual(['synod.probe.3', 0, 1]);
+    return { rig, ballot, log };
+  };
+
+  test('moves to the end of its log when a promise or a reject says that its slot is chosen', () => {
+    const promise = probing();
+    for (const a of [0, 1]) promise.rig.from(a, promised(promise.ballot, { log: promise.log, watermark: a * 5 }));
+    expect(only(promise.rig.take('prepare'))).toEqual(expect.objectContaining({ from: 5, to: 6, log: promise.log }));
+    for (const [floor, watermark, next] of [
+      [7, 9, 9],
+      [7, 0, 7],
+      [0, 0, 1],
+    ] as const) {
+      const { rig, ballot, log } = probing();
+      rig.from(0, rejected(ballot, ballot, { log, reason: 'floor', floor, watermark }));
+      expect(only(rig.take('prepare'))).toEqual(expect.objectContaining({ from: next, to: next + 1 }));
+    }
   });
 });
