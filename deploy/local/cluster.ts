@@ -34,8 +34,8 @@ export interface ClusterOptions extends Partial<Shape> {
   /** Milliseconds until a proposal must succeed. Default 60,000. */
   readonly readyMsMax?: number;
   /**
-   * Milliseconds after which a start goes on without members that are not ready while the rest is enough for proposals, such as a
-   * learner that has much to catch up with. Default: it waits for all.
+   * Milliseconds that a start waits for members that are not ready, such as a learner that has much to catch up with, once the rest
+   * is enough for proposals. Default: it waits for all.
    */
   readonly laggardsMsMax?: number;
   /** Milliseconds that a role may take to stop before it is killed. Default 10,000. */
@@ -248,6 +248,7 @@ async function waitReady(
   { readyMsMax, laggardsMsMax, say, signal }: Patience,
 ): Promise<void> {
   const began = performance.now();
+  let enoughAt: number | undefined;
   for (let told = 0; ;) {
     const processes = chosen ?? all.filter(({ refusal }) => refusal === undefined);
     const answers = await Promise.all(processes.map(async (each) => ({ each, why: await each.whyNotReady() })));
@@ -268,7 +269,8 @@ async function waitReady(
       );
     const waitedMs = performance.now() - began;
     const ready = new Set(answers.flatMap(({ each, why }) => (why === undefined ? [each] : [])));
-    if (waitedMs > laggardsMsMax && suffices(all, (each) => ready.has(each))) {
+    enoughAt ??= suffices(all, (each) => ready.has(each)) ? performance.now() : undefined;
+    if (enoughAt !== undefined && performance.now() - enoughAt > laggardsMsMax) {
       for (const line of missing) say(`Not ready yet, and the rest goes on meanwhile: ${line}`);
       return;
     }

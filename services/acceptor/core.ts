@@ -58,12 +58,16 @@ export interface CorePorts {
 
 /** What an acceptor's disk gave back. */
 interface Restored {
+  /** Who is told that the journal failed: whoever starts the acceptor, and then the acceptor. */
+  readonly failure: { tell: (error: Error) => void };
   readonly disk: Disk;
   readonly id: string;
   readonly opened: OpenedJournal;
   readonly machine: Acceptor;
   readonly roster: RosterState;
 }
+
+const JOURNAL_FAILED = 'the journal could not be written (R4)';
 
 /** Reads everything back. Errors are those of `openStamp`, `openJournal`, `replay` and `readRoster`. */
 export async function restore(disk: Disk, config: AcceptorConfig, self: Header, ports: CorePorts): Promise<Restored> {
@@ -72,6 +76,11 @@ export async function restore(disk: Disk, config: AcceptorConfig, self: Header, 
   const timed = timedDisk(disk, ports.clock, (name) => name.endsWith('.seg'), ports.metrics.synced);
   const segmentBytes = config['journal.segment.bytes'];
   let machine: Acceptor | undefined;
+  const failure: Restored['failure'] = {
+    tell: (error) => {
+      ports.onFatal(JOURNAL_FAILED, error);
+    },
+  };
   const opened = await openJournal(timed, {
     identity: { cluster, acceptor: id, disk: stamp.disk },
     create: !stamp.begun,
@@ -79,6 +88,9 @@ export async function restore(disk: Disk, config: AcceptorConfig, self: Header, 
     bytesMax: config['journal.bytes.max'],
     reserveBytes: 2 * segmentBytes,
     head: () => (machine === undefined ? [] : Array.from(machine.head(), encodeRecord)),
+    onFatal: (error) => {
+      failure.tell(error);
+    },
   });
   const { journal, heads, verdict } = opened;
   try {
@@ -88,7 +100,7 @@ export async function restore(disk: Disk, config: AcceptorConfig, self: Header, 
     machine = new Acceptor(journal.newest + 1, { graceMs: config['leader.grace'], holders: config['trim.holders'] });
     await replay(machine, journal, heads, decodeRecord);
     ports.log.info({ logs: machine.logs }, 'the journal is replayed');
-    return { disk, id: stamp.disk, opened, machine, roster: await readRoster(disk) };
+    return { failure, disk, id: stamp.disk, opened, machine, roster: await readRoster(disk) };
   } catch (error) {
     await journal.close();
     throw error;
@@ -126,6 +138,9 @@ export class Core {
     this.#roster = restored.roster;
     this.#newest = journal.newest;
     this.node = this.#makeNode();
+    restored.failure.tell = (error) => {
+      this.#die(JOURNAL_FAILED, error);
+    };
     this.membership = this.#makeMembership(restored);
     const post = (event: AcceptorEvent): void => {
       this.#post(event);
@@ -248,9 +263,6 @@ export class Core {
         this.#die('the acceptor or its journal broke', error);
       },
     });
-    journal.onFatal = (error) => {
-      this.#die('the journal could not be written (R4)', error);
-    };
     const release = journal.onSynced;
     let before = journal.synced;
     journal.onSynced = (synced) => {

@@ -51,7 +51,6 @@ const APPENDS_PER_TRY = 1024;
 
 export class SegmentedJournal implements Journal {
   onSynced: (synced: number) => void = () => undefined;
-  onFatal: (error: Error) => void = () => undefined;
   readonly entryBytesMax: number;
 
   readonly #disk: Disk;
@@ -493,6 +492,6 @@ export class SegmentedJournal implements Journal {
     const error = cause instanceof Error ? cause : new Error(String(cause));
     this.#life = 'failed';
     for (const waiter of this.#waiters.splice(0)) waiter.failed(error);
-    this.onFatal(error);
+    this.#options.onFatal(error);
   }
 }

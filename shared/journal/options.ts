@@ -17,6 +17,11 @@ export interface JournalOptions {
    * that a replay will bring again, so replaying an entry twice must change nothing.
    */
   readonly head: () => readonly Uint8Array[];
+  /**
+   * A write or a sync failed: the process must end at once (R4). Called once, and perhaps before the journal is open for its owner,
+   * because the next segment is prepared meanwhile.
+   */
+  readonly onFatal: (error: Error) => void;
 }
 
 export const JOURNAL_DEFAULTS = {

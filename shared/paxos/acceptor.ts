@@ -7,7 +7,8 @@
 import { assert, assertNever } from '../base/assert.ts';
 import type { Batch } from '../base/batch.ts';
 import { LIMITS } from '../base/limits.ts';
-import { RangeMap } from '../base/range-map.ts';
+import type { RangeMap } from '../base/range-map.ts';
+import { headOf, newLog, newVotes, type LogRecord, type Vote } from './acceptor-log.ts';
 import { BALLOT_ZERO, compareBallots, maxBallot, ownedBy, sameBallot, type Ballot, type Owner } from './ballot.ts';
 import type {
   Accept,
@@ -26,7 +27,7 @@ import type {
   Votes,
 } from './messages.ts';
 import type { Machine, Moment, NoteEffect } from './step.ts';
-import { VoteIndex, type Piece } from './vote-index.ts';
+import type { Piece } from './vote-index.ts';
 
 export interface AcceptorOptions {
   /** A Prepare is refused while the log's leader was heard within this time. Milliseconds. */
@@ -95,33 +96,6 @@ const LOAD_PIECES = 6;
 const COMPACT_LOG_BYTES = 8 * 1024 * 1024;
 const COMPACT_LOGS = 256;
 const COMPACT_BYTES = 32 * 1024 * 1024;
-
-interface Vote {
-  readonly ballot: Ballot;
-  readonly batch: Batch;
-}
-
-interface LogRecord {
-  readonly name: string;
-  promised: Ballot;
-  state: LogState;
-  /** Votes for slots at or above `kept`. Below it they are in the journal. */
-  readonly votes: RangeMap<Vote>;
-  kept: number;
-  readonly index: VoteIndex;
-  highest: number;
-  /** The greatest ballot of any vote in this log. */
-  voted: Ballot;
-  watermark: number;
-  floor: number;
-  overrideAt: number;
-  /** Raised when a vote below `kept` changes, so that a load that ran meanwhile is repeated. */
-  oldVotesVersion: number;
-  /** Its old votes are being read, to be written again. */
-  rewriting: boolean;
-  /** By learner disk. */
-  readonly holders: Map<string, { held: number; agreed: number }>;
-}
 
 /** Votes that were read back: all of [from, to), and nothing beyond. */
 interface Loaded {
@@ -385,6 +359,8 @@ export class Acceptor implements Machine<AcceptorEvent, AcceptorEffect> {
   /** A leader other than the asker spoke within its grace, from the very start that the log's promise names. */
   #leaderHeard(log: LogRecord, asker: Owner): boolean {
     if (log.state !== 'led' || ownedBy(log.promised, asker)) return false;
+    // A vote above the promise: a quorum promised that ballot, so this leader is one no more, whatever else it speaks of.
+    if (compareBallots(log.voted, log.promised) > 0) return false;
     const at = this.#heard.get(ownerKey(log.promised));
     return at !== undefined && this.#now - at < this.#options.graceMs;
   }
@@ -762,31 +738,4 @@ export interface AcceptorLogStatus {
 
 function ownerKey(owner: Owner): string {
   return `${String(owner.proposer)}.${owner.incarnation}`;
-}
-
-function newVotes(): RangeMap<Vote> {
-  return new RangeMap<Vote>((vote, from, to) => ({ ballot: vote.ballot, batch: vote.batch.slice(from, to) }));
-}
-
-function newLog(name: string): LogRecord {
-  return {
-    name,
-    promised: BALLOT_ZERO,
-    state: 'open',
-    votes: newVotes(),
-    kept: 0,
-    index: new VoteIndex(),
-    highest: -1,
-    voted: BALLOT_ZERO,
-    watermark: 0,
-    floor: 0,
-    overrideAt: -Infinity,
-    oldVotesVersion: 0,
-    rewriting: false,
-    holders: new Map(),
-  };
-}
-
-function headOf(log: LogRecord): ToLearner {
-  return { kind: 'head', log: log.name, highest: log.highest, watermark: log.watermark, floor: log.floor };
 }

@@ -151,8 +151,8 @@ export class Learner implements Machine<LearnerEvent, LearnerEffect> {
         const log = this.#log(event.log);
         this.#raiseHead(log, event.slot);
         if (log.next > event.slot || this.#now - log.progressAt < this.#options.gapMs) return;
-        // Somebody waits: patience starts anew, but whoever was asked gets the time to answer.
-        log.step = Math.min(log.step, 4);
+        // Somebody waits: patience starts anew, at whose turn it is, and whoever was asked gets the time to answer.
+        if (log.step >= 8) log.step = 4 + (log.step % 4);
         return;
       }
       case 'tick':

@@ -2,8 +2,8 @@
  * An ordered, durable list of entries. Positions count entries from 0 and are never used twice, over all starts of a disk.
  *
  * Entries that are appended while a write is under way go together into the next record: one write, one checksum, one
- * fdatasync for all that waited (R6). A failed write or sync ends the process: `onFatal` is called once and nothing after it is
- * reported as synced (R4).
+ * fdatasync for all that waited (R6). A failed write or sync ends the process: whoever opened the journal is told once, and nothing
+ * after it is reported as synced (R4).
  */
 export interface Journal {
   /**
@@ -18,8 +18,6 @@ export interface Journal {
   readonly synced: number;
   /** Called after `synced` has grown. One listener. */
   onSynced: (synced: number) => void;
-  /** Called when a write or a sync failed. The owner must end the process. */
-  onFatal: (error: Error) => void;
   /**
    * Reads entries back, in order, beginning with the first at or after `from`; ends after `to` or when `visit` returns false.
    * Entries that are not yet synced are visited too. What is handed out stays valid, but is a view of a larger buffer: copy

@@ -55,6 +55,22 @@ export function casesOf({ quick, only }: BenchOptions): Case[] {
 /** Streams of all client processes together: each has a window of 1,024, and a leader takes 10,000 in flight. */
 export const STREAMS = 8;
 
+/**
+ * Before anything is measured: the roles have run long enough that their code is compiled, as in a cluster that has been up for a
+ * while. Without this the first case would measure the compiler.
+ */
+export async function warmCluster(target: Target, options: BenchOptions): Promise<void> {
+  const seconds = options.quick ? 1 : WARM_SECONDS;
+  for (const kind of ['unary', 'stream'] as const) {
+    const load = loadOf({ name: 'warm-up', kind, lanes: STREAMS, valueBytes: 64 }, 'bench-warm-up', options);
+    const proposers = target.cluster.addresses('proposer');
+    await runLoad({ ...load, warmUpMs: 0, measureMs: seconds * 1_000, proposers: () => proposers });
+  }
+  await target.drained('bench-warm-up', 60_000);
+}
+
+const WARM_SECONDS = 4;
+
 export async function runCase(each: Case, number: number, target: Target, options: BenchOptions): Promise<CaseResult> {
   const echoed = await runEcho(each, options);
   const log = `bench-${String(number)}`;

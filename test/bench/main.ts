@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { startCluster } from '../../deploy/local/cluster.ts';
 import type { Cluster, RoleCommand } from '../../deploy/local/cluster.ts';
 import { messageOf } from '../../shared/base/errors.ts';
-import { casesOf, runCase } from './cases.ts';
+import { casesOf, runCase, warmCluster } from './cases.ts';
 import type { CaseResult } from './cases.ts';
 import { measureFailover } from './failover.ts';
 import { measureMemory } from './memory.ts';
@@ -70,6 +70,10 @@ async function measure(
   try {
     const cases: CaseResult[] = [];
     const wanted = options.what === 'memory' ? [] : casesOf(options);
+    if (wanted.length > 0) {
+      say('Warming up …');
+      await warmCluster(target, options);
+    }
     for (const [at, each] of wanted.entries()) {
       say(`${String(at + 1)} of ${String(wanted.length)}: ${each.name} …`);
       const result = await runCase(each, at + 1, target, options);

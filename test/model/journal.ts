@@ -3,7 +3,6 @@ import type { Journal } from '../../shared/ports/journal.ts';
 
 export class ModelJournal implements Journal {
   onSynced: (synced: number) => void = () => undefined;
-  onFatal: (error: Error) => void = () => undefined;
   readonly entryBytesMax = 4 * 1024 * 1024;
   readonly queuedBytes = 0;
   readonly bytes = 0;

@@ -151,6 +151,11 @@ export class SimAcceptor extends SimNode {
       bytesMax: segments * segmentBytes,
       reserveBytes: 8 * segmentBytes,
       head: () => (holder.machine === undefined ? [] : Array.from(holder.machine.head(), encodeRecord)),
+      onFatal: () => {
+        // R4: the process ends at once. The machine lives on, so what was written can still be read.
+        world.count('failed sync');
+        if (this.lives(start)) this.end('kill');
+      },
     });
     this.#judgeOpened(opened);
     await markBegun(memory, stamp);
@@ -194,11 +199,6 @@ export class SimAcceptor extends SimNode {
         world.note(this.name, note);
       },
     });
-    journal.onFatal = () => {
-      // R4: the process ends at once. The machine lives on, so what was written can still be read.
-      world.count('failed sync');
-      if (this.lives(start)) this.end('kill');
-    };
     const membership = this.#makeMembership(start, journal, id);
     this.#running = { journal, machine, node, membership };
     this.#positionAtStart = journal.newest;

@@ -151,8 +151,16 @@ function progressLine({ seeds, seconds, violations, holes }: BatchResult): strin
 async function many(): Promise<number> {
   const { seeds, from, workers } = options;
   let saidAt = 0;
+  let told = 0;
   const onProgress = (progress: BatchResult): void => {
-    if (options.flags.json || progress.seconds - saidAt < 5) return;
+    if (options.flags.json) return;
+    // A violation is told at once; the end, which may be far, explains it.
+    if (progress.violations.length > told)
+      process.stderr.write(
+        `broken so far: ${progress.violations.map(({ seed }) => `seed ${String(seed)}`).join(', ')}\n`,
+      );
+    told = progress.violations.length;
+    if (progress.seconds - saidAt < 5) return;
     saidAt = progress.seconds;
     process.stderr.write(`${progressLine(progress)}\n`);
   };

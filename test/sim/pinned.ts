@@ -7,4 +7,13 @@ export interface PinnedSeed {
 export const PINNED: readonly PinnedSeed[] = [
   { seed: 7, why: 'a proposer that was sent back to who forwards campaigned at the speed of the network' },
   { seed: 21, why: 'a session that expired was opened again under its client id, and its numbers began anew' },
+  {
+    seed: 313,
+    why: 'while reads waited, a learner asked the acceptors again and again, and nobody to finish the slots',
+  },
+  { seed: 939, why: 'a sync failed while a journal was being opened, and the start went on' },
+  {
+    seed: 1079,
+    why: 'an old leader kept its grace at an acceptor that had voted for the new one, and slots stayed unfinished',
+  },
 ];

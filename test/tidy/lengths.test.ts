@@ -11,7 +11,7 @@ const FILE_LINES_MAX = 500;
  * each one side of a conversation, and read best in one place.
  */
 const ALLOWED: Readonly<Record<string, number>> = {
-  'shared/paxos/acceptor.ts': 790,
+  'shared/paxos/acceptor.ts': 745,
   'shared/paxos/leader.ts': 810,
   'shared/paxos/proposer.ts': 940,
   'services/learner/store-core.ts': 600,

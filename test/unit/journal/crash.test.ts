@@ -43,9 +43,6 @@ async function work(disk: Disk, told: Told, early: boolean): Promise<void> {
 }
 
 function watch(journal: Journal, told: Told): void {
-  journal.onFatal = (error) => {
-    throw error;
-  };
   told.synced = Math.max(told.synced, journal.synced);
 }
 

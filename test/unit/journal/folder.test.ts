@@ -23,8 +23,7 @@ afterEach(() => {
 });
 
 function synced(journal: Journal): Promise<void> {
-  return new Promise((done, failed) => {
-    journal.onFatal = failed;
+  return new Promise((done) => {
     journal.onSynced = (position) => {
       if (position === journal.newest) done();
     };

@@ -247,12 +247,11 @@ describe('failures of the disk', () => {
     'a failed %s is told once, and nothing after it is reported (R4)',
     async (kind) => {
       const disk = new MemoryDisk();
-      const { journal } = await open(disk);
+      const fatal: Error[] = [];
+      const { journal } = await open(disk, { onFatal: (error) => fatal.push(error) });
       await appendSynced(journal, 1);
       disk.fault = (op) => (op.kind === kind ? diskError('EIO', 'i/o error') : undefined);
-      const fatal: Error[] = [];
       const reported: number[] = [];
-      journal.onFatal = (error) => fatal.push(error);
       journal.onSynced = (synced) => reported.push(synced);
       journal.append(entry(1));
       await settled();
@@ -271,7 +270,7 @@ describe('failures of the disk', () => {
   test('after a failed sync the last write may be in the cache only: a start writes it again before it speaks (R6)', async () => {
     for (const restart of [true, false]) {
       const disk = new MemoryDisk();
-      const { journal } = await open(disk);
+      const { journal } = await open(disk, { onFatal: () => undefined });
       await appendSynced(journal, 1);
       disk.fault = (op) => (op.kind === 'sync' ? diskError('EIO', 'i/o error') : undefined);
       journal.append(entry(1));
@@ -292,9 +291,8 @@ describe('failures of the disk', () => {
   test('want of space shows only while the next segment is preallocated, refuses work and recovers (R4)', async () => {
     const disk = new MemoryDisk();
     disk.capacity = 2.5 * SEGMENT;
-    const { journal } = await open(disk);
     const fatal: Error[] = [];
-    journal.onFatal = (error) => fatal.push(error);
+    const { journal } = await open(disk, { onFatal: (error) => fatal.push(error) });
     await settled();
     expect(journal.hasRoom).toBe(true);
     let refusal: unknown;
@@ -336,13 +334,12 @@ describe('failures of the disk', () => {
     expect(journal.hasRoom).toBe(true);
   });
 
-  test('any other failure of a preallocation ends the process', async () => {
+  test('any other failure of a preallocation ends the process, also before the journal is handed to its owner (R4)', async () => {
     const disk = new MemoryDisk();
     disk.fault = (op) =>
       op.kind === 'write' && op.name === '0000000001.tmp' ? diskError('EIO', 'i/o error') : undefined;
-    const { journal } = await open(disk);
     const fatal: Error[] = [];
-    journal.onFatal = (error) => fatal.push(error);
+    await open(disk, { onFatal: (error) => fatal.push(error) });
     await settled();
     expect(fatal).toHaveLength(1);
   });

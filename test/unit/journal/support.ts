@@ -15,6 +15,9 @@ export function options(change: Partial<JournalOptions> = {}): JournalOptions {
     bytesMax: 64 * SEGMENT,
     reserveBytes: 2 * SEGMENT,
     head: () => [],
+    onFatal: (error) => {
+      throw error;
+    },
     ...change,
   };
 }

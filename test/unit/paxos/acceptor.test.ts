@@ -252,6 +252,15 @@ describe('a leader’s grace', () => {
     expect(a.answer(prepare(classic(2, 2))).kind).toBe('promised');
   });
 
+  test('ends with a vote at a higher ballot, whose owner a quorum promised: the old leader may speak of other logs for ever', () => {
+    const a = led();
+    expect(a.answer(accept(classic(2, 2), 0, 'x')).kind).toBe('accepted');
+    a.ask({ kind: 'alive' }, owner(1));
+    // The new leader asks for slots to finish, at its own ballot, which this acceptor never promised.
+    expect(a.answer(prepare(classic(2, 2), { from: 0, to: 1 })).kind).toBe('promised');
+    expect(refusal(a.answer(accept(classic(1), 1, 'y'))).reason).toBe('ballot');
+  });
+
   test('belongs to one incarnation: another start of the same proposer does not renew it', () => {
     const a = led();
     a.now += 300;

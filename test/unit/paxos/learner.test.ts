@@ -168,6 +168,19 @@ describe('a gap', () => {
     expect(asked(r.tick(300))).toContain('fetch 0,4 of 1 values');
   });
 
+  test('goes on through everybody who may help while a reader waits all the time, and never grows patient', () => {
+    const r = gap();
+    const seen: string[] = [];
+    for (let ms = 0; ms < 12_000; ms += 100) {
+      r.step({ kind: 'wanted', log: LOG, slot: 3 });
+      seen.push(...asked(r.tick(100)));
+    }
+    // Somebody is asked at least every 600 ms, and each kind of help as often as the other.
+    for (const what of ['finish 0,4', 'catch-up 0'])
+      expect(seen.filter((each) => each === what).length).toBeGreaterThan(4);
+    for (const a of [0, 1, 2]) expect(seen).toContain(`fetch 0,4 of ${a} values`);
+  });
+
   test('is closed by the votes that come back', () => {
     const r = gap();
     r.tick(50);

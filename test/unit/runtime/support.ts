@@ -7,7 +7,6 @@ import { decodeRecord, encodeRecord } from '../../../shared/wire/codec/record.ts
 /** Entries are durable when the test says so, or, with `lies`, are said to be as soon as they are appended. */
 export class HeldJournal implements Journal {
   onSynced: (synced: number) => void = () => undefined;
-  onFatal: (error: Error) => void = () => undefined;
   readonly entries: Uint8Array[];
   readonly entryBytesMax = 1 << 20;
   readonly queuedBytes = 0;
