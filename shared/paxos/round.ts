@@ -84,10 +84,6 @@ export class Round {
     this.#prepare();
   }
 
-  get ballot(): Ballot | undefined {
-    return this.#phase.kind === 'waiting' ? undefined : this.#phase.ballot;
-  }
-
   #prepare(): void {
     const ctx = this.#ctx;
     const ballot = freshBallot(ctx, this.#seen);
