@@ -31,7 +31,11 @@ const AFTER_MS_MAX = 60_000;
 const GAP_MS = [300, 2_500] as const;
 const HOLD_MS = [200, 3_000] as const;
 /** The smallest segments that acceptors take: the more often a new one begins. */
-const SEGMENT = ['--journal-segment-bytes', '16MiB'];
+/**
+ * Small segments, so that they change often; and less of them than the small file system of one acceptor holds: a journal that fills its
+ * disk by itself leaves no space for the start of an acceptor that was killed.
+ */
+const SEGMENT = ['--journal-segment-bytes', '16MiB', '--journal-bytes-max', '96MiB'];
 
 export interface RunOptions {
   readonly seconds: number;

@@ -11,7 +11,7 @@ let planter: Planter;
 
 beforeAll(() => {
   planter = new Planter();
-}, 120_000);
+}, 600_000);
 
 afterAll(() => {
   planter.close();
@@ -28,7 +28,7 @@ describe('planted faults', () => {
     const result = await planter.run(planter.clean, 30);
     expect(result.violation).toBeUndefined();
     expect(result.chosen).toBeGreaterThan(1_000);
-  }, 120_000);
+  }, 600_000);
 
   test('an edit that does not fit the source is an error, not a fault that is never found', async () => {
     const fault = { name: 'nothing', file: 'shared/paxos/ballot.ts', find: 'this stands nowhere', replace: '' };
@@ -42,6 +42,6 @@ describe('planted faults', () => {
       found.push(rowOf(each));
       expect(each.violation).toBeDefined();
     },
-    180_000,
+    600_000,
   );
 });
