@@ -101,7 +101,8 @@ export async function prepareBlank(disk: Disk, number: number, size: number, see
   return { file, name, number, size };
 }
 
-async function fill(file: DiskFile, from: number, to: number, word: Uint8Array): Promise<void> {
+/** Preallocates the bytes [from, to), and syncs them. */
+export async function fill(file: DiskFile, from: number, to: number, word: Uint8Array): Promise<void> {
   let unsynced = 0;
   const piece = patternBytes(word, Math.min(FILL_BYTES, to - from));
   for (let at = from; at < to; at += piece.length) {
