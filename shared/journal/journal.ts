@@ -9,19 +9,8 @@ import type { Journal } from '../ports/journal.ts';
 import { readEntries } from './read.ts';
 import type { JournalOptions } from './options.ts';
 import { HEADER, recordBytes, SECTOR, writeRecord } from './record.ts';
-import type { Blank, Segment } from './segment.ts';
+import type { Blank, Segment, Tail } from './segment.ts';
 import { beginSegment, closedError, dropSegment, indexRecord, MARK_RESERVE, prepareBlank } from './segment.ts';
-
-/** Everything that a journal needs to go on behind its last record. */
-export interface Tail {
-  readonly segments: Segment[];
-  readonly seed: number;
-  readonly oldest: number;
-  readonly previous: number;
-  readonly next: number;
-  /** The last write is known to be synced. */
-  readonly marked: boolean;
-}
 
 /** The next segment: preallocated while the current one fills. */
 type Spare =
