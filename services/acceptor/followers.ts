@@ -8,7 +8,7 @@
 import type { ServerDuplexStream } from '@grpc/grpc-js';
 import { assertNever } from '../../shared/base/assert.ts';
 import { SynodError } from '../../shared/base/errors.ts';
-import { sameBallot } from '../../shared/paxos/ballot.ts';
+import { isFast, sameBallot } from '../../shared/paxos/ballot.ts';
 import type { Remembered } from '../../shared/paxos/introduction.ts';
 import type { Tip, ToLearner, Votes } from '../../shared/paxos/messages.ts';
 import type { StreamContext } from '../../shared/platform/grpc/context.ts';
@@ -283,12 +283,13 @@ export class Followers {
   }
 }
 
-/** Votes at classic ballots without what was voted for, neighbours as one range. Fast ballots need their values (R9). */
+/** Votes without their values; at classic ballots neighbours as one range, at fast ones each with its value's identity (R9). */
 export function withoutValues(votes: readonly Votes[]): Votes[] {
   const out: Votes[] = [];
   for (const vote of votes) {
     const last = out[out.length - 1];
-    if (last?.log === vote.log && last.first + last.count === vote.first && sameBallot(last.ballot, vote.ballot))
+    const isNext = last?.log === vote.log && last.first + last.count === vote.first && !isFast(vote.ballot);
+    if (isNext && sameBallot(last.ballot, vote.ballot))
       out[out.length - 1] = { ...vote, first: last.first, count: last.count + vote.count, batch: undefined };
     else out.push({ ...vote, batch: undefined });
   }

@@ -8,7 +8,7 @@ const PURPOSES = ['lead', 'decree', 'finish'] as const satisfies readonly Purpos
 const PHASES = ['prepare', 'accept'] as const satisfies readonly Phase[];
 const REASONS = [
   ...(['ballot', 'led', 'floor', 'space', 'logs'] as const),
-  ...(['round', 'busy', 'conflict', 'ahead'] as const),
+  ...(['round', 'busy', 'conflict', 'ahead', 'not-open'] as const),
 ] as const satisfies readonly RejectReason[];
 
 /** What is asked for its value when it is scraped. */

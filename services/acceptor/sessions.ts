@@ -5,7 +5,7 @@
 import type { ServerDuplexStream } from '@grpc/grpc-js';
 import { SynodError } from '../../shared/base/errors.ts';
 import type { AcceptorEvent } from '../../shared/paxos/acceptor.ts';
-import { BALLOT_ZERO, formatBallot, ownedBy, sameBallot } from '../../shared/paxos/ballot.ts';
+import { BALLOT_ZERO, formatBallot, isFast, ownedBy, sameBallot } from '../../shared/paxos/ballot.ts';
 import type { Owner } from '../../shared/paxos/ballot.ts';
 import type { Accept, Accepted, FromAcceptor, Rejected, ToAcceptor } from '../../shared/paxos/messages.ts';
 import type { StreamContext } from '../../shared/platform/grpc/context.ts';
@@ -181,10 +181,11 @@ export function ownerOf(header: Header, expected: Expected): Owner {
   return { proposer: id, incarnation };
 }
 
-/** R2: only its owner uses a classic ballot. Fast ones were refused where the message was read. */
+/** R2: only its owner uses a classic ballot. At a fast one any proposer may propose a value. */
 export function checkOwner(message: ToAcceptor, owner: Owner): void {
   if (message.kind === 'tell' || message.kind === 'alive') return;
   const { ballot } = message;
+  if (message.kind === 'accept' && isFast(ballot)) return;
   if (ownedBy(ballot, owner)) return;
   throw new SynodError(
     'INVALID_ARGUMENT',
@@ -221,7 +222,8 @@ export function joinAccepted(messages: readonly FromAcceptor[]): readonly FromAc
   let last: Accepted | undefined;
   for (const message of messages) {
     if (message.kind === 'accepted' && last?.log === message.log && last.first + last.count === message.first) {
-      if (sameBallot(last.ballot, message.ballot)) {
+      // At fast ballots each says which value it is for.
+      if (sameBallot(last.ballot, message.ballot) && !isFast(message.ballot)) {
         last = { ...last, count: last.count + message.count };
         out[out.length - 1] = last;
         continue;
@@ -234,6 +236,7 @@ export function joinAccepted(messages: readonly FromAcceptor[]): readonly FromAc
 }
 
 function bytesOf(message: FromAcceptor): number {
+  if (message.kind === 'rejected') return 128 + (message.voted?.length ?? 0);
   if (message.kind !== 'promised') return 128;
   let bytes = 128;
   for (const vote of message.votes) bytes += 64 + vote.batch.bytes.length;

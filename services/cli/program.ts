@@ -96,10 +96,15 @@ function valueCommands(program: Command, add: Add, cluster: Cluster): void {
       'synodctl propose hello',
       'synodctl propose --log orders --file orders.txt',
       'synodctl propose --protocol basic --log primary node-1',
+      'synodctl propose --protocol fast --log leader-of-eu node-2 --json',
     ]),
   )
     .addOption(logOption())
-    .option('--protocol <name>', 'multi: the next slot of the log; basic: a decree, slot 0 alone', 'multi')
+    .option(
+      '--protocol <name>',
+      'multi: the next slot of the log; basic: a decree, slot 0 alone; fast: a decree without a leader',
+      'multi',
+    )
     .option(
       '-f, --file <path>',
       'values from a file, one a line; - is standard input; a line ends at LF or CR LF, which are not part of the value',

@@ -202,6 +202,7 @@ export class AcceptorLinks {
 
   #onDown(link: AcceptorLink, reason: SynodError): void {
     link.welcomed = false;
+    this.#ports.post({ kind: 'acceptor-down', acceptor: link.position });
     if (link.trouble === reason.message) return;
     link.trouble = reason.message;
     this.#ports.log.warn({ acceptor: link.id, address: link.connection.address }, `no session: ${reason.message}`);

@@ -2,7 +2,7 @@
 import { SynodError } from '../../shared/base/errors.ts';
 import type { Answer, Refused } from '../../shared/paxos/peers.ts';
 import type { ProposerEvent } from '../../shared/paxos/proposer.ts';
-import type { ProposalOutcome } from './metrics.ts';
+import type { ProposalOutcome, ProposalProtocol } from './metrics.ts';
 
 /** Waits for answers, by the tokens that `submit` gave it. */
 export interface Caller {
@@ -12,7 +12,9 @@ export interface Caller {
 export interface Demand {
   readonly log: string;
   readonly entry: Uint8Array;
-  readonly protocol: 'basic' | 'multi';
+  readonly protocol: ProposalProtocol;
+  /** The value of slot 0. Default: with BASIC only. */
+  readonly decree?: boolean;
   /** The caller sent this proposal before (R12). */
   readonly retry: boolean;
   /** Milliseconds after which it is answered in any case. */
@@ -21,22 +23,21 @@ export interface Demand {
 
 interface Waiting {
   readonly caller: Caller;
-  readonly protocol: 'basic' | 'multi';
+  readonly protocol: ProposalProtocol;
 }
 
-const BASIC = 'basic';
 const MULTI = 'multi';
 
 export class Intake {
   readonly #post: (event: ProposerEvent) => void;
-  readonly #answered: (protocol: 'basic' | 'multi', outcome: ProposalOutcome) => void;
+  readonly #answered: (protocol: ProposalProtocol, outcome: ProposalOutcome) => void;
   readonly #multi = new Map<number, Caller>();
   readonly #others = new Map<number, Waiting>();
   #next = 1;
 
   constructor(
     post: (event: ProposerEvent) => void,
-    answered: (protocol: 'basic' | 'multi', outcome: ProposalOutcome) => void,
+    answered: (protocol: ProposalProtocol, outcome: ProposalOutcome) => void,
   ) {
     this.#post = post;
     this.#answered = answered;
@@ -49,11 +50,11 @@ export class Intake {
 
   /** Proposes; the caller hears of it exactly once. Tokens count up by one. */
   submit(demand: Demand, caller: Caller): number {
-    const { log, entry, protocol, retry, timeoutMs } = demand;
+    const { log, entry, protocol, retry, timeoutMs, decree = protocol === 'basic' } = demand;
     const token = this.#next++;
     if (protocol === MULTI) this.#multi.set(token, caller);
-    else this.#others.set(token, { caller, protocol: BASIC });
-    this.#post({ kind: 'propose', token, log, entry, protocol, retry, timeoutMs });
+    else this.#others.set(token, { caller, protocol });
+    this.#post({ kind: 'propose', token, log, entry, protocol, decree, retry, timeoutMs });
     return token;
   }
 

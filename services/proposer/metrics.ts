@@ -1,17 +1,20 @@
 /** What a proposer counts: notes of its machine, and proposals by what came of them. */
-import type { Note, Phase, Protocol, QuorumOutcome } from '../../shared/paxos/notes.ts';
+import type { FastOutcome, Note, Phase, Protocol, QuorumOutcome } from '../../shared/paxos/notes.ts';
 import { BATCH_BUCKETS } from '../../shared/platform/telemetry/metrics.ts';
 import type { Metrics } from '../../shared/platform/telemetry/metrics.ts';
 
 const PHASES = ['prepare', 'accept'] as const satisfies readonly Phase[];
-const PROTOCOLS = ['basic', 'multi', 'probe', 'finish'] as const satisfies readonly Protocol[];
-const QUORUM_OUTCOMES = ['reached', 'rejected', 'timeout'] as const satisfies readonly QuorumOutcome[];
+const PROTOCOLS = ['basic', 'multi', 'fast', 'probe', 'finish'] as const satisfies readonly Protocol[];
+const QUORUM_OUTCOMES = ['reached', 'rejected', 'timeout', 'collision'] as const satisfies readonly QuorumOutcome[];
 const OUTCOMES = ['chosen', 'known', 'refused', 'timeout'] as const;
 const CHANGES = ['taken', 'resigned', 'lost'] as const;
+const FAST_OUTCOMES = ['fast', 'coordinated', 'recovered', 'fallback'] as const satisfies readonly FastOutcome[];
 const PEER_CHANGES = ['up', 'silent', 'refused'] as const;
 const BYTES_BUCKETS = [64, 256, 1_024, 4_096, 16_384, 65_536, 262_144, 1_048_576, 4_194_304] as const;
 
 export type ProposalOutcome = (typeof OUTCOMES)[number];
+/** What clients propose with. */
+export type ProposalProtocol = 'basic' | 'multi' | 'fast';
 
 /** What is asked for its value when it is scraped. */
 export interface Gauges {
@@ -75,7 +78,7 @@ function makeSeries(metrics: Metrics, ids: readonly string[]) {
     result: QUORUM_OUTCOMES,
   });
   const proposals = metrics.counter('synod_proposer_proposals_total', 'Proposals by what came of them', {
-    protocol: ['basic', 'multi', 'probe'],
+    protocol: ['basic', 'multi', 'fast', 'probe'],
     outcome: OUTCOMES,
   });
   const values = metrics.histogram('synod_proposer_batch_values', 'Values of one batch', {}, BATCH_BUCKETS);
@@ -90,10 +93,19 @@ function makeSeries(metrics: Metrics, ids: readonly string[]) {
   });
   const noOps = metrics.counter('synod_proposer_no_ops_total', 'Slots filled with a no-op', {});
   const recovered = metrics.counter('synod_proposer_reproposed_total', 'Slots proposed again as found', {});
+  const fast = metrics.histogram('synod_proposer_fast_seconds', 'Time of a proposal that was sent FAST, by its way', {
+    outcome: FAST_OUTCOMES,
+  });
+  const collisions = metrics.counter(
+    'synod_proposer_collisions_total',
+    'Slots where fast votes went to several values, and no value could get a fast quorum',
+    {},
+  );
   const pauses = metrics.histogram('synod_proposer_pause_seconds', 'Times that this process stood still', {});
   const probe = metrics.histogram('synod_proposer_probe_seconds', 'Time of a probe round that was chosen', {});
   return {
     ...{ rtt, quorumTime, quorums, proposals, values, bytes, changes },
+    ...{ fast, collisions },
     ...{ campaigns, forwarded, peers, noOps, recovered, pauses, probe },
   };
 }
@@ -129,6 +141,12 @@ function countNote(series: Series, ids: readonly string[], note: Note): void {
     case 'reproposed':
       series.recovered.inc({}, note.count);
       return;
+    case 'fast':
+      series.fast.observe({ outcome: note.outcome }, note.ms / 1_000);
+      return;
+    case 'collision':
+      series.collisions.inc({});
+      return;
     case 'pause':
       series.pauses.observe({}, note.ms / 1_000);
       return;
@@ -145,17 +163,17 @@ function countNote(series: Series, ids: readonly string[], note: Note): void {
 
 /** Counts of answers between two flushes. */
 function tallies() {
-  const counts = { basic: newCounts(), multi: newCounts() };
+  const counts = { basic: newCounts(), multi: newCounts(), fast: newCounts() };
   let any = false;
   return {
-    add: (protocol: 'basic' | 'multi', outcome: ProposalOutcome): void => {
+    add: (protocol: ProposalProtocol, outcome: ProposalOutcome): void => {
       counts[protocol][outcome]++;
       any = true;
     },
-    take: (each: (protocol: 'basic' | 'multi', outcome: ProposalOutcome, count: number) => void): void => {
+    take: (each: (protocol: ProposalProtocol, outcome: ProposalOutcome, count: number) => void): void => {
       if (!any) return;
       any = false;
-      for (const protocol of ['basic', 'multi'] as const)
+      for (const protocol of ['basic', 'multi', 'fast'] as const)
         for (const outcome of OUTCOMES) {
           const count = counts[protocol][outcome];
           if (count > 0) each(protocol, outcome, count);

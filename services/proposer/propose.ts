@@ -11,6 +11,7 @@ import type { ProposeDemand } from '../../shared/wire/codec/client.ts';
 import { bytesOf, ID_BYTES, writeBallot } from '../../shared/wire/codec/fields.ts';
 import { checkHeader, readClientHeader } from '../../shared/wire/codec/header.ts';
 import type { Expected, Header } from '../../shared/wire/codec/header.ts';
+import { Path } from '../../shared/wire/gen/synod/v1/proposer.ts';
 import type {
   MoveLeaderRequest,
   MoveLeaderResponse,
@@ -64,7 +65,7 @@ export class Propose {
     const demand = readProposeRequest(request);
     checkClient(demand.header, this.#ports.expected);
     const timeoutMs = timeoutOf(call);
-    if (demand.protocol === 'basic') return this.#decree(demand, timeoutMs);
+    if (demand.decree) return this.#decree(demand, timeoutMs);
     return demand.place === undefined ? this.#unnamed(demand, timeoutMs) : this.#named(demand, demand.place, timeoutMs);
   }
 
@@ -120,11 +121,11 @@ export class Propose {
   }
 
   async #decree(demand: ProposeDemand, timeoutMs: number): Promise<ProposeResponse> {
-    const { log, payload, retry } = demand;
+    const { log, payload, retry, protocol } = demand;
     // A decree has no session; the client id only tells whose value was chosen.
     const client = demand.client ?? newId();
     const entry = encodeEntry({ kind: 'decree', client, payload });
-    const chosen = this.#chosen(await this.#ports.intake.ask({ log, entry, protocol: 'basic', retry, timeoutMs }));
+    const chosen = this.#chosen(await this.#ports.intake.ask({ log, entry, protocol, decree: true, retry, timeoutMs }));
     const value = chosen.entry === undefined ? undefined : decodeEntry(chosen.entry);
     if (chosen.entry === undefined || value?.kind !== 'decree')
       throw new SynodError(
@@ -133,7 +134,7 @@ export class Propose {
         retry ? 'unknown' : 'none',
       );
     const own = bytesEqual(chosen.entry, entry);
-    return { ...responseOf(log, chosen, client, 0, 0), payload: value.payload, own };
+    return { ...responseOf(log, chosen, client, 0, 0), ...wayOf(protocol, chosen), payload: value.payload, own };
   }
 
   async #named(
@@ -141,17 +142,18 @@ export class Propose {
     place: NonNullable<ProposeDemand['place']>,
     timeoutMs: number,
   ): Promise<ProposeResponse> {
-    const { log, payload, retry } = demand;
+    const { log, payload, retry, protocol } = demand;
     const { client, session, sequence, acknowledged } = place;
     const entry = encodeEntry({ kind: 'command', client, session, sequence, acknowledged, payload });
-    const answer = await this.#ports.intake.ask({ log, entry, protocol: 'multi', retry, timeoutMs });
-    return responseOf(log, this.#chosen(answer), client, session, sequence);
+    const chosen = this.#chosen(await this.#ports.intake.ask({ log, entry, protocol, retry, timeoutMs }));
+    return { ...responseOf(log, chosen, client, session, sequence), ...wayOf(protocol, chosen) };
   }
 
   async #unnamed(demand: ProposeDemand, timeoutMs: number): Promise<ProposeResponse> {
-    const { log, payload } = demand;
+    const { log, payload, protocol } = demand;
     const { answer, client, session, sequence } = await this.#ports.ownSessions.propose(log, payload, timeoutMs);
-    return responseOf(log, this.#chosen(answer), client, session, sequence);
+    const chosen = this.#chosen(answer);
+    return { ...responseOf(log, chosen, client, session, sequence), ...wayOf(protocol, chosen) };
   }
 
   /** Throws where it was refused. */
@@ -181,5 +183,15 @@ function responseOf(log: string, chosen: Chosen, client: string, session: number
     client: bytesOf(client, ID_BYTES, 'client'),
     session,
     sequence,
+    path: Path.PATH_UNSPECIFIED,
+    rounds: 0,
   };
+}
+
+const PATHS = { fast: Path.PATH_FAST, recovered: Path.PATH_RECOVERED, classic: Path.PATH_CLASSIC } as const;
+
+/** The way that a proposal took, for those that were sent FAST, and its ballots. */
+function wayOf(protocol: ProposeDemand['protocol'], chosen: Chosen): Pick<ProposeResponse, 'path' | 'rounds'> {
+  const path = protocol === 'fast' ? PATHS[chosen.path ?? 'classic'] : Path.PATH_UNSPECIFIED;
+  return { path, rounds: chosen.rounds ?? 0 };
 }

@@ -14,6 +14,8 @@ export const LIMITS = {
   inFlightMax: 10_000,
   /** An Accept ends at most this many slots above the watermark: every slot below a voted one must be filled some day. */
   slotsAheadMax: 65_536,
+  /** A fast Accept is at most this many slots above the greatest vote and watermark: nobody leads who would fill the rest. */
+  fastSlotsAheadMax: 1_024,
   /** A round above this is refused, so that nobody can use up the numbers. */
   roundMax: 2 ** 48,
   /** Sequence numbers that a session may use above what its client acknowledged. */

@@ -28,10 +28,13 @@ import type {
   Ballot,
   CallOptions,
   ClientOptions,
+  DecideOptions,
   Decided,
   Entry,
   Page,
+  Path,
   Proposed,
+  ProposeOptions,
   ProposeStreamOptions,
   ReadOptions,
   SubscribeOptions,
@@ -78,7 +81,7 @@ export class SynodClient {
    * Has a value chosen in the next slot of a log, which is made by its first proposal. Takes effect once, however often it had to
    * be sent. Rejects with a ClientError: with outcome none it had no effect, with unknown it may have.
    */
-  async propose(log: string, value: Uint8Array, options: CallOptions = {}): Promise<Proposed> {
+  async propose(log: string, value: Uint8Array, options: ProposeOptions = {}): Promise<Proposed> {
     check(log, value);
     const began = performance.now();
     const timeoutMs = options.timeoutMs ?? this.#options.timeoutMs;
@@ -94,13 +97,14 @@ export class SynodClient {
             {
               header: this.#header,
               log,
-              protocol: Protocol.PROTOCOL_MULTI,
+              protocol: options.protocol === 'fast' ? Protocol.PROTOCOL_FAST : Protocol.PROTOCOL_MULTI,
               payload: value,
               client: session.client,
               session: session.id,
               sequence,
               acknowledged: session.acknowledged,
               retry: attempt.retry,
+              decree: false,
             },
             callTuning(attempt, options),
           ),
@@ -120,19 +124,20 @@ export class SynodClient {
   }
 
   /**
-   * Basic Paxos on slot 0 of a log that is used for nothing else: a decree. Resolves with the value that was chosen, which is this
+   * Basic or Fast Paxos on slot 0 of a log that is used for nothing else: a decree. Resolves with the value that was chosen, which is this
    * one or that of another. Asking again is harmless, whatever the outcome was.
    */
-  async decide(log: string, value: Uint8Array, options: CallOptions = {}): Promise<Decided> {
+  async decide(log: string, value: Uint8Array, options: DecideOptions = {}): Promise<Decided> {
     check(log, value);
     // An id of its own: by it the answer says whether *this* value was chosen, not another decision of the same client.
     const client = Buffer.from(newId(), 'hex');
+    const protocol = options.protocol === 'fast' ? Protocol.PROTOCOL_FAST : Protocol.PROTOCOL_BASIC;
     const answer = await this.#try(log, options, (attempt) =>
       attempt.connection.unary(
         ProposerServiceService.propose,
         {
-          ...{ header: this.#header, log, protocol: Protocol.PROTOCOL_BASIC, payload: value, client },
-          ...{ session: 0, sequence: 0, acknowledged: 0, retry: attempt.retry },
+          ...{ header: this.#header, log, protocol, payload: value, client },
+          ...{ session: 0, sequence: 0, acknowledged: 0, retry: attempt.retry, decree: true },
         },
         callTuning(attempt, options),
       ),
@@ -288,8 +293,11 @@ function callTuning(attempt: Attempt, options: CallOptions): { timeoutMs: number
     : { timeoutMs: attempt.timeoutMs, signal: options.signal };
 }
 
-function proposed({ log, slot, ballot, leader }: ProposeResponse): Proposed {
-  return { log, slot, ballot: ballotOf(ballot), leader };
+const PATHS: readonly (Path | undefined)[] = [undefined, 'fast', 'recovered', 'classic'];
+
+function proposed({ log, slot, ballot, leader, path, rounds }: ProposeResponse): Proposed {
+  const way = { path: PATHS[path], rounds: rounds === 0 ? undefined : rounds };
+  return { log, slot, ballot: ballotOf(ballot), leader, ...way };
 }
 
 function ballotOf(ballot: WireBallot | undefined): Ballot | undefined {

@@ -33,6 +33,22 @@ export interface CallOptions {
   readonly signal?: AbortSignal;
 }
 
+export interface ProposeOptions extends CallOptions {
+  /** `fast`: straight to the acceptors, without a leader, where the log is open for that. Default `multi`. */
+  readonly protocol?: 'multi' | 'fast';
+}
+
+export interface DecideOptions extends CallOptions {
+  /** `fast`: one message delay less, where nobody else decides at once. Default `basic`. */
+  readonly protocol?: 'basic' | 'fast';
+}
+
+/**
+ * The way of a proposal that was sent FAST. `fast`: a fast quorum voted for one value · `recovered`: it collided with another and a
+ * classic ballot decided · `classic`: the log was not open for fast voting, or too few acceptors answered.
+ */
+export type Path = 'fast' | 'recovered' | 'classic';
+
 /** Where a proposal was chosen. */
 export interface Proposed {
   readonly log: string;
@@ -41,6 +57,10 @@ export interface Proposed {
   readonly ballot: Ballot | undefined;
   /** The proposer that led. */
   readonly leader: number | undefined;
+  /** Undefined unless it was sent FAST. */
+  readonly path?: Path | undefined;
+  /** Ballots that the proposer tried, for decrees and FAST. Undefined where it cannot say. */
+  readonly rounds?: number | undefined;
 }
 
 /** What was chosen in a decree. */

@@ -9,7 +9,17 @@ import type { Batch } from '../base/batch.ts';
 import { LIMITS } from '../base/limits.ts';
 import type { RangeMap } from '../base/range-map.ts';
 import { headOf, newLog, newVotes, type LogRecord, type Vote } from './acceptor-log.ts';
-import { BALLOT_ZERO, compareBallots, maxBallot, ownedBy, sameBallot, type Ballot, type Owner } from './ballot.ts';
+import {
+  BALLOT_ZERO,
+  compareBallots,
+  isFast,
+  maxBallot,
+  ownedBy,
+  sameBallot,
+  type Ballot,
+  type Owner,
+} from './ballot.ts';
+import { identityOfOne } from './identity.ts';
 import type {
   Accept,
   AcceptorRecord,
@@ -310,6 +320,8 @@ export class Acceptor implements Machine<AcceptorEvent, AcceptorEffect> {
     if (compareBallots(ballot, log.promised) < 0) return refuse('ballot', log);
     // Every slot below a voted one gets a value some day: one Accept far above the rest would have to be filled up to.
     if (end > Math.max(accept.watermark, log.watermark) + LIMITS.slotsAheadMax) return refuse('ahead', log);
+    const closed = isFast(ballot) ? notFast(log, accept) : undefined;
+    if (closed !== undefined) return refuse(closed, log);
     // A full journal takes no new slots, but lets those that are under way be finished.
     if (!this.#hasRoom && end - 1 > log.highest) return refuse('space', log);
     const votes = this.#votesFor(event, log, first, end, loaded, true);
@@ -321,7 +333,11 @@ export class Acceptor implements Machine<AcceptorEvent, AcceptorEffect> {
       // … and the slot's promise is also the ballot of its vote.
       if (order < 0) return refuse('ballot', log);
       if (order > 0) continue;
-      if (!value.batch.equals(batch.slice(from - first, to - first))) return refuse('conflict', log);
+      if (!value.batch.equals(batch.slice(from - first, to - first))) {
+        // R2: one vote a ballot. At a fast ballot whoever comes second hears which value was first.
+        const voted = isFast(ballot) ? value.batch.values()[0] : undefined;
+        return this.#reject(event.from, accept, first, 'conflict', log, voted);
+      }
       again += to - from;
     }
     if (again < batch.count && !this.#takes(batch.bytes.length)) return refuse('space', log);
@@ -331,7 +347,7 @@ export class Acceptor implements Machine<AcceptorEvent, AcceptorEffect> {
     this.#out.push({
       kind: 'reply',
       to: event.from,
-      message: { kind: 'accepted', log: log.name, ballot, first, count: batch.count },
+      message: { kind: 'accepted', log: log.name, ballot, first, count: batch.count, ...identityAt(ballot, batch) },
     });
     this.#raiseWatermark(log, accept.watermark);
   }
@@ -344,7 +360,16 @@ export class Acceptor implements Machine<AcceptorEvent, AcceptorEffect> {
     this.#remember(log, position, ballot, first, batch);
     this.#out.push({
       kind: 'publish',
-      votes: { kind: 'votes', log: log.name, ballot, first, count: batch.count, batch, watermark },
+      votes: {
+        kind: 'votes',
+        log: log.name,
+        ballot,
+        first,
+        count: batch.count,
+        batch,
+        watermark,
+        ...identityAt(ballot, batch),
+      },
     });
     this.#note({ kind: 'voted', log: log.name, ballot, first, count: batch.count, bytes: batch.bytes.length });
   }
@@ -383,6 +408,7 @@ export class Acceptor implements Machine<AcceptorEvent, AcceptorEffect> {
     first: number | undefined,
     reason: RejectReason,
     log: LogRecord | undefined,
+    voted?: Uint8Array,
   ): void {
     const promised = log === undefined ? BALLOT_ZERO : maxBallot(log.promised, log.voted);
     this.#out.push({
@@ -400,6 +426,7 @@ export class Acceptor implements Machine<AcceptorEvent, AcceptorEffect> {
         highest: log?.highest ?? -1,
         watermark: log?.watermark ?? 0,
         floor: log?.floor ?? 0,
+        ...(voted === undefined ? {} : { voted }),
       },
     });
     this.#note({ kind: 'rejected', phase: asked.kind, log: asked.log, reason, ballot: asked.ballot, promised });
@@ -528,6 +555,7 @@ export class Acceptor implements Machine<AcceptorEvent, AcceptorEffect> {
             count: last - first,
             batch: fetch.values ? value.batch : undefined,
             watermark: log.watermark,
+            ...identityAt(value.ballot, value.batch),
           },
         });
       }
@@ -761,6 +789,19 @@ export interface AcceptorLogStatus {
   /** Ranges of votes held in memory. */
   readonly inMemory: number;
   readonly holders: readonly { readonly disk: string; readonly held: number; readonly agreed: number }[];
+}
+
+/** At a fast ballot a vote says which value it is for; at a classic one ballot and slot name the value (R9). */
+function identityAt(ballot: Ballot, batch: Batch): { readonly identity?: string } {
+  return isFast(ballot) ? { identity: identityOfOne(batch) } : {};
+}
+
+/** Why an Accept at a fast ballot gets no vote in a log that promised nothing higher; undefined where it may get one. */
+function notFast(log: LogRecord, { ballot, first, batch, watermark }: Accept): RejectReason | undefined {
+  assert(batch.count === 1, 'R9', () => `${log.name}: ${String(batch.count)} values at a fast ballot`);
+  // Nobody opened ballot zero; it is open where nobody prepared.
+  if (ballot.round !== 0) return 'not-open';
+  return first > Math.max(log.highest, log.watermark, watermark) + LIMITS.fastSlotsAheadMax ? 'ahead' : undefined;
 }
 
 function ownerKey(owner: Owner): string {

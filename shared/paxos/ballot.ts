@@ -35,6 +35,11 @@ export function maxBallot(a: Ballot, b: Ballot): Ballot {
   return compareBallots(a, b) >= 0 ? a : b;
 }
 
+/** True at a ballot at which any proposer may send a value of its own, and a value needs a fast quorum. */
+export function isFast(ballot: Ballot): boolean {
+  return ballot.kind === FAST;
+}
+
 /** A start of a proposer: the owner of all ballots that carry it. */
 export interface Owner {
   readonly proposer: number;

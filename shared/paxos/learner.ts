@@ -6,7 +6,8 @@
 import { assert, assertNever } from '../base/assert.ts';
 import type { Batch } from '../base/batch.ts';
 import { RangeMap } from '../base/range-map.ts';
-import { formatBallot, sameBallot, type Ballot } from './ballot.ts';
+import { formatBallot, isFast, sameBallot, type Ballot } from './ballot.ts';
+import { identityOfOne } from './identity.ts';
 import type { Fetch, Fetched, Head, ToLearner, Votes } from './messages.ts';
 import { bitCount, type QuorumSystem } from './quorum.ts';
 import type { Machine, Moment, NoteEffect } from './step.ts';
@@ -74,9 +75,11 @@ export type LearnerEffect =
 /** Slots that a proposer is asked to finish at once. */
 const FINISH_SLOTS = 1_000;
 
-/** The votes for some slots at one ballot. */
+/** The votes for some slots at one ballot; at a fast one, those for one value in one slot. */
 interface Tally {
   readonly ballot: Ballot;
+  /** Which value, at a fast ballot; undefined at a classic one, where the ballot and slot name it (R9). */
+  readonly identity: string | undefined;
   readonly voters: number;
   readonly batch: Batch | undefined;
 }
@@ -207,19 +210,33 @@ export class Learner implements Machine<LearnerEvent, LearnerEffect> {
     const limit = log.applied + this.#options.windowSlots;
     // What does not fit waits at the acceptors, and is fetched when its turn comes (R14).
     if (from >= end || end > limit || (log.bytes > this.#options.windowBytes && from > log.next)) return;
-    this.#count(log, acceptor, votes, from, end);
+    if (!isFast(votes.ballot)) this.#count(log, acceptor, votes, undefined, from, end);
+    else if (votes.count === 1) {
+      const identity = votes.batch === undefined ? votes.identity : identityOfOne(votes.batch);
+      // A vote that does not say for which of the values counts for none.
+      if (identity === undefined) return;
+      this.#count(log, acceptor, votes, identity, from, end);
+    }
     if (from === log.next) this.#deliver(log);
   }
 
-  #count(log: LearnerLog, acceptor: number, votes: Votes, from: number, to: number): void {
+  #count(
+    log: LearnerLog,
+    acceptor: number,
+    votes: Votes,
+    identity: string | undefined,
+    from: number,
+    to: number,
+  ): void {
     const bit = 1 << acceptor;
     log.tallies.update(from, to, (old, a, b) => {
       const batch = votes.batch?.slice(a - votes.first, b - votes.first);
       const tallies = old ?? [];
-      const mine = tallies.find((t) => sameBallot(t.ballot, votes.ballot));
+      const mine = tallies.find((t) => sameBallot(t.ballot, votes.ballot) && t.identity === identity);
       if (mine?.batch === undefined && batch !== undefined) log.bytes += batch.bytes.length;
       // A set of acceptors, so that a vote that comes twice counts once (R9).
-      const next: Tally = { ballot: votes.ballot, voters: (mine?.voters ?? 0) | bit, batch: mine?.batch ?? batch };
+      const voters = (mine?.voters ?? 0) | bit;
+      const next: Tally = { ballot: votes.ballot, identity, voters, batch: mine?.batch ?? batch };
       if (mine?.batch !== undefined && batch !== undefined)
         assert(
           mine.batch.equals(batch),
@@ -235,15 +252,19 @@ export class Learner implements Machine<LearnerEvent, LearnerEffect> {
   /** Two ballots with a quorum each must have the same value in a slot; a learner that sees otherwise stops (R9). */
   #assertOneChosen(log: LearnerLog, tallies: readonly Tally[], from: number, to: number): void {
     if (tallies.length < 2) return;
-    const chosen = tallies.filter((t) => this.#quorum.isPhase2(t.voters) && t.batch !== undefined);
-    for (const t of chosen) {
-      const first = chosen[0];
+    const chosen = tallies.filter((t) => this.#isChosen(t));
+    const first = chosen[0];
+    for (const t of chosen)
       assert(
-        t.batch === undefined || first?.batch === undefined || first.batch.equals(t.batch),
+        first === undefined || !differ(first, t),
         'R9',
         () => `${log.name}: two values are chosen in slots ${String(from)} to ${String(to - 1)}`,
       );
-    }
+  }
+
+  /** R9: a quorum of the ballot's own kind voted for it. */
+  #isChosen({ ballot, voters }: Tally): boolean {
+    return isFast(ballot) ? this.#quorum.isFast(voters) : this.#quorum.isPhase2(voters);
   }
 
   #onChosen(name: string, first: number, batch: Batch, ballot: Ballot): void {
@@ -252,21 +273,30 @@ export class Learner implements Machine<LearnerEvent, LearnerEffect> {
     this.#raiseHead(log, end - 1);
     const from = Math.max(first, log.next);
     if (from >= end || from > log.applied + this.#options.windowSlots) return;
+    // Tallies at fast ballots are of one slot each.
+    const step = isFast(ballot) ? 1 : end - from;
+    for (let at = from; at < end; at += step)
+      this.#takeChosen(log, at, batch.slice(at - first, at + step - first), ballot);
+    this.#deliver(log);
+  }
+
+  #takeChosen(log: LearnerLog, from: number, batch: Batch, ballot: Ballot): void {
     const everybody = (1 << this.#quorum.size) - 1;
-    log.tallies.update(from, end, (old, a, b) => {
-      const part = batch.slice(a - first, b - first);
+    log.tallies.update(from, from + batch.count, (old, a, b) => {
+      const part = batch.slice(a - from, b - from);
+      const identity = isFast(ballot) ? identityOfOne(part) : undefined;
+      // Chosen stays chosen: it needs no more votes.
+      const taken: Tally = { ballot, identity, voters: everybody, batch: part };
       for (const tally of old ?? []) log.bytes -= tally.batch?.bytes.length ?? 0;
-      const rival = (old ?? []).find((t) => this.#quorum.isPhase2(t.voters) && t.batch !== undefined);
+      const rival = (old ?? []).find((t) => this.#isChosen(t));
       assert(
-        rival?.batch === undefined || rival.batch.equals(part),
+        rival === undefined || !differ(rival, taken),
         'R9',
-        () => `${name}: another learner has another value in slots ${String(a)} to ${String(b - 1)}`,
+        () => `${log.name}: another learner has another value in slots ${String(a)} to ${String(b - 1)}`,
       );
       log.bytes += part.bytes.length;
-      // Chosen stays chosen: it needs no more votes.
-      return [{ ballot, voters: everybody, batch: part }];
+      return [taken];
     });
-    this.#deliver(log);
   }
 
   /** Hands over what is chosen and continues the prefix. */
@@ -274,7 +304,7 @@ export class Learner implements Machine<LearnerEvent, LearnerEffect> {
     const from = log.next;
     for (const range of log.tallies) {
       if (range.from > log.next) break;
-      const chosen = range.value.find((t) => t.batch !== undefined && this.#quorum.isPhase2(t.voters));
+      const chosen = range.value.find((t) => t.batch !== undefined && this.#isChosen(t));
       if (chosen?.batch === undefined) break;
       this.#out.push({ kind: 'chosen', log: log.name, first: range.from, batch: chosen.batch, ballot: chosen.ballot });
       this.#out.push({
@@ -388,7 +418,7 @@ export class Learner implements Machine<LearnerEvent, LearnerEffect> {
 
   /** The next slot has its quorum, and nobody sent its value: those that voted for it have it. */
   #chosenWithoutValue(log: LearnerLog): Tally | undefined {
-    return log.tallies.rangeAt(log.next)?.value.find((t) => t.batch === undefined && this.#quorum.isPhase2(t.voters));
+    return log.tallies.rangeAt(log.next)?.value.find((t) => t.batch === undefined && this.#isChosen(t));
   }
 
   /** An acceptor that voted: the source of values if it did, else the next one after it. */
@@ -427,7 +457,7 @@ export class Learner implements Machine<LearnerEvent, LearnerEffect> {
       (a, b) => bitCount(b.voters) - bitCount(a.voters),
     )[0];
     if (best === undefined) return `${slot} has no vote that was heard here`;
-    if (this.#quorum.isPhase2(best.voters)) return `${slot} is chosen, and its value was not heard here`;
+    if (this.#isChosen(best)) return `${slot} is chosen, and its value was not heard here`;
     return `${slot} has votes of ${String(bitCount(best.voters))} at ballot ${formatBallot(best.ballot)}; quorum is ${this.#quorum.name}`;
   }
 
@@ -439,4 +469,10 @@ export class Learner implements Machine<LearnerEvent, LearnerEffect> {
   get behind(): number {
     return this.#behind.size;
   }
+}
+
+/** True where two tallies are known to be for different values. */
+function differ(a: Tally, b: Tally): boolean {
+  if (a.batch !== undefined && b.batch !== undefined) return !a.batch.equals(b.batch);
+  return a.identity !== undefined && b.identity !== undefined && a.identity !== b.identity;
 }

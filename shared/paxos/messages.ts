@@ -34,7 +34,7 @@ export interface Prepare {
   readonly ask: boolean;
 }
 
-/** Phase 2, the question: vote for these values at consecutive slots from `first`. */
+/** Phase 2, the question: vote for these values at consecutive slots from `first`; at a fast ballot for one value in one slot. */
 export interface Accept {
   readonly kind: 'accept';
   readonly log: string;
@@ -102,9 +102,11 @@ export interface WouldPromise {
 /**
  * `ballot`: a higher ballot is promised or voted · `led`: a leader was heard within its grace · `floor`: the slots are below
  * the trim floor · `space`: the journal is full · `logs`: no room for one more log · `round`: the round is above the limit ·
- * `busy`: too much is waiting here · `conflict`: another value has this acceptor's vote at this very ballot (R2).
+ * `busy`: too much is waiting here · `conflict`: another value has this acceptor's vote at this very ballot (R2); at a fast ballot
+ * that is a collision · `not-open`: the fast ballot is not open at the slot.
  */
-export type RejectReason = 'ballot' | 'led' | 'floor' | 'space' | 'logs' | 'round' | 'busy' | 'conflict' | 'ahead';
+export type RejectReason =
+  'ballot' | 'led' | 'floor' | 'space' | 'logs' | 'round' | 'busy' | 'conflict' | 'ahead' | 'not-open';
 
 /** A refusal, which says how the log stands here so that the asker knows where to go. */
 export interface Rejected {
@@ -123,6 +125,8 @@ export interface Rejected {
   readonly highest: number;
   readonly watermark: number;
   readonly floor: number;
+  /** At a fast ballot, with `conflict`: the value that has this acceptor's vote there. */
+  readonly voted?: Uint8Array | undefined;
 }
 
 /** Phase 2, the answer: voted for all of [first, first + count) at the ballot, durably. */
@@ -132,6 +136,8 @@ export interface Accepted {
   readonly ballot: Ballot;
   readonly first: number;
   readonly count: number;
+  /** At a fast ballot, and only there: which value has the vote (`identityOf`). */
+  readonly identity?: string | undefined;
 }
 
 export type FromAcceptor = Promised | WouldPromise | Rejected | Accepted;
@@ -146,6 +152,8 @@ export interface Votes {
   readonly batch: Batch | undefined;
   /** The greatest watermark that this acceptor was told. */
   readonly watermark: number;
+  /** At a fast ballot, and only there: which value has the vote, with the batch or without (R9). */
+  readonly identity?: string | undefined;
 }
 
 /** How far a log reaches at an acceptor: sent for every log when a learner connects, and for what it was too slow to take. */

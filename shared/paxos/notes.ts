@@ -3,8 +3,13 @@ import type { Ballot } from './ballot.ts';
 import type { Purpose, RejectReason } from './messages.ts';
 
 export type Phase = 'prepare' | 'accept';
-export type Protocol = 'basic' | 'multi' | 'probe' | 'finish';
-export type QuorumOutcome = 'reached' | 'rejected' | 'timeout';
+export type Protocol = 'basic' | 'multi' | 'fast' | 'probe' | 'finish';
+export type QuorumOutcome = 'reached' | 'rejected' | 'timeout' | 'collision';
+/**
+ * What became of a proposal that was sent FAST: `fast`, a fast quorum; `coordinated`, recovered at the successor of the fast ballot by
+ * who opened it; `recovered`, by a classic round with both its phases; `fallback`, it did not collide and went the classic way.
+ */
+export type FastOutcome = 'fast' | 'coordinated' | 'recovered' | 'fallback';
 
 export type Note =
   // acceptor
@@ -70,6 +75,9 @@ export type Note =
       readonly ms: number;
       readonly count: number;
     }
+  | { readonly kind: 'fast'; readonly log: string; readonly outcome: FastOutcome; readonly ms: number }
+  /** Votes at a fast ballot went to several values, and none can get a fast quorum. */
+  | { readonly kind: 'collision'; readonly log: string; readonly slot: number }
   | { readonly kind: 'forwarded'; readonly log: string; readonly to: number }
   | { readonly kind: 'peer'; readonly proposer: number; readonly change: 'up' | 'silent' | 'refused' }
   | { readonly kind: 'pause'; readonly ms: number }

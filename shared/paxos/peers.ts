@@ -83,7 +83,17 @@ export interface Chosen {
   readonly entry: Uint8Array | undefined;
   /** The leader that answered, undefined for a decree. */
   readonly leader: number | undefined;
+  /** For what was proposed FAST: the way it took. */
+  readonly path?: Path | undefined;
+  /** Ballots that this proposer tried, the fast one included; undefined where it cannot say. */
+  readonly rounds?: number | undefined;
 }
+
+/**
+ * `fast`: a fast quorum voted for one value at a fast ballot · `recovered`: proposals collided and a classic ballot decided ·
+ * `classic`: the log was not open for fast voting, or too few acceptors answered for a fast quorum.
+ */
+export type Path = 'fast' | 'recovered' | 'classic';
 
 export interface Refused {
   readonly kind: 'refused';

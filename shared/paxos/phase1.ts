@@ -3,15 +3,27 @@
  * A slot that a promise does not report is unknown, never free, and that promise does not count until it reports it.
  */
 import { assert } from '../base/assert.ts';
-import type { Batch } from '../base/batch.ts';
+import { compareBytes, type Batch } from '../base/batch.ts';
 import { RangeMap } from '../base/range-map.ts';
-import { CLASSIC, compareBallots, type Ballot } from './ballot.ts';
+import { compareBallots, formatBallot, isFast, type Ballot } from './ballot.ts';
 import type { Promised } from './messages.ts';
-import type { QuorumSystem } from './quorum.ts';
+import { bitCount, type QuorumSystem } from './quorum.ts';
 
 interface Vote {
   readonly ballot: Ballot;
   readonly batch: Batch;
+}
+
+/** A value that has votes at a ballot, and the acceptors that gave them. */
+interface Voted {
+  readonly batch: Batch;
+  readonly voters: number;
+}
+
+/** The highest ballot with votes in some slots, and what it was voted for there. */
+interface Best {
+  readonly ballot: Ballot;
+  readonly values: readonly Voted[];
 }
 
 interface Report {
@@ -109,44 +121,75 @@ export class Phase1 {
   }
 
   /**
-   * The value of every slot in [from, to), by R8: the highest ballot with a vote gives the value; no vote: free.
+   * The value of every slot in [from, to), by R8: the highest ballot with a vote gives the value; no vote: free. At a fast ballot
+   * that is the value which may be chosen there, else any that has a vote.
    * Every promise that counts must report from `from` or below.
    */
   choose(from: number, to: number): Found[] {
-    const found = new RangeMap<Vote>((vote, a, b) => ({ ballot: vote.ballot, batch: vote.batch.slice(a, b) }));
+    const found = new RangeMap<Best>((best, a, b) => ({
+      ballot: best.ballot,
+      values: best.values.map(({ batch, voters }) => ({ batch: batch.slice(a, b), voters })),
+    }));
     let quorum = 0;
     for (const [acceptor, report] of this.#reports) {
       if (!report.complete || report.from > from) continue;
       quorum |= 1 << acceptor;
-      for (const { first, vote } of report.votes) merge(found, first, vote, from, to);
+      for (const { first, vote } of report.votes) merge(found, acceptor, first, vote, from, to);
     }
     assert(this.#quorum.isPhase1(quorum), 'R10', () => `no phase-1 quorum reports from slot ${String(from)}`);
     const out: Found[] = [];
     let at = from;
     for (const range of found) {
       if (at < range.from) out.push({ from: at, to: range.from, batch: undefined, ballot: undefined });
-      out.push({ from: range.from, to: range.to, batch: range.value.batch, ballot: range.value.ballot });
+      const { ballot, values } = range.value;
+      out.push({ from: range.from, to: range.to, batch: this.#pick(ballot, values, quorum), ballot });
       at = range.to;
     }
     if (at < to) out.push({ from: at, to, batch: undefined, ballot: undefined });
     return out;
   }
+
+  /** Of the values voted at the highest ballot. At a classic one there is one. */
+  #pick(ballot: Ballot, values: readonly Voted[], quorum: number): Batch | undefined {
+    if (!isFast(ballot)) return values[0]?.batch;
+    const possible = values.filter(({ voters }) => this.#quorum.couldBeFast(voters, quorum));
+    assert(possible.length < 2, 'R8', () => `two values may be chosen at ballot ${formatBallot(ballot)}`);
+    // Where none may be, any will do. All who find the same votes take the same, whatever order they came in.
+    return (possible[0] ?? [...values].sort(byVotes)[0])?.batch;
+  }
 }
 
-function merge(found: RangeMap<Vote>, first: number, vote: Vote, from: number, to: number): void {
-  const start = Math.max(first, from);
+/** The most votes first; of equally many, the lesser bytes. */
+function byVotes(a: Voted, b: Voted): number {
+  return bitCount(b.voters) - bitCount(a.voters) || compareBytes(a.batch.bytes, b.batch.bytes);
+}
+
+function merge(found: RangeMap<Best>, acceptor: number, first: number, vote: Vote, from: number, to: number): void {
   const end = Math.min(first + vote.batch.count, to);
-  found.update(start, end, (old, a, b) => {
-    const cut: Vote = { ballot: vote.ballot, batch: vote.batch.slice(a - first, b - first) };
-    if (old === undefined) return cut;
-    const order = compareBallots(vote.ballot, old.ballot);
-    if (order !== 0) return order > 0 ? cut : old;
-    // One classic ballot has one value a slot: its owner sent two, or somebody lies. There is nothing safe to choose.
-    assert(
-      vote.ballot.kind === CLASSIC && old.batch.equals(cut.batch),
-      'R8',
-      () => `two values at one classic ballot in slots ${String(a)} to ${String(b - 1)}`,
-    );
-    return old;
-  });
+  const voters = 1 << acceptor;
+  const take = (a: number, b: number): void => {
+    found.update(a, b, (old, x, y) => {
+      const batch = vote.batch.slice(x - first, y - first);
+      const mine: Best = { ballot: vote.ballot, values: [{ batch, voters }] };
+      if (old === undefined) return mine;
+      const order = compareBallots(vote.ballot, old.ballot);
+      if (order !== 0) return order > 0 ? mine : old;
+      return withVote(old, { batch, voters }, x, y);
+    });
+  };
+  // At a fast ballot each slot is voted for by itself, whatever its neighbours are.
+  if (!isFast(vote.ballot)) return take(Math.max(first, from), end);
+  for (let slot = Math.max(first, from); slot < end; slot++) take(slot, slot + 1);
+}
+
+function withVote(old: Best, { batch, voters }: Voted, from: number, to: number): Best {
+  const same = old.values.find((voted) => voted.batch.equals(batch));
+  // One classic ballot has one value a slot: its owner sent two, or somebody lies. There is nothing safe to choose.
+  assert(
+    same !== undefined || isFast(old.ballot),
+    'R8',
+    () => `two values at one classic ballot in slots ${String(from)} to ${String(to - 1)}`,
+  );
+  const others = old.values.filter((voted) => voted !== same);
+  return { ballot: old.ballot, values: [...others, { batch, voters: voters | (same?.voters ?? 0) }] };
 }

@@ -3,10 +3,10 @@
  * finishes what others left. Nothing here is durable: ballots carry this start's incarnation, and are never used twice.
  */
 import { assertNever } from '../base/assert.ts';
-import { bytesEqual } from '../base/batch.ts';
 import type { Outcome } from '../base/errors.ts';
 import { RESERVED_LOG_PREFIX } from '../base/limits.ts';
 import { BALLOT_ZERO, type Ballot, type Owner } from './ballot.ts';
+import { Decrees } from './decrees.ts';
 import { Election } from './election.ts';
 import { Leader } from './leader.ts';
 import type { FromAcceptor } from './messages.ts';
@@ -22,7 +22,7 @@ import {
   type ProposerOptions,
 } from './proposing.ts';
 import type { QuorumSystem } from './quorum.ts';
-import { Round, type RoundResult } from './round.ts';
+import { Round } from './round.ts';
 import type { Machine, Moment } from './step.ts';
 
 export type ProposerEvent =
@@ -31,7 +31,9 @@ export type ProposerEvent =
       readonly token: number;
       readonly log: string;
       readonly entry: Uint8Array;
-      readonly protocol: 'basic' | 'multi';
+      readonly protocol: 'basic' | 'multi' | 'fast';
+      /** The value of slot 0. A Basic proposal always is one, a Multi proposal never. */
+      readonly decree?: boolean;
       readonly retry: boolean;
       readonly timeoutMs: number;
     }
@@ -40,6 +42,7 @@ export type ProposerEvent =
   /** `from` is the acceptor's position in the configuration. */
   | { readonly kind: 'acceptor'; readonly from: number; readonly message: FromAcceptor }
   | { readonly kind: 'acceptor-up'; readonly acceptor: number }
+  | { readonly kind: 'acceptor-down'; readonly acceptor: number }
   | { readonly kind: 'peer'; readonly from: number; readonly message: PeerMessage }
   /** The stream to a peer broke; `refused`: nobody listens there. */
   | { readonly kind: 'peer-down'; readonly peer: number; readonly refused: boolean }
@@ -59,11 +62,6 @@ export type ProposerEvent =
   | { readonly kind: 'tick' }
   /** The inbox is empty: what has gathered can be sent. */
   | { readonly kind: 'turn' };
-
-interface Decree {
-  readonly round: Round;
-  readonly waiting: Proposal[];
-}
 
 interface Move {
   readonly token: number;
@@ -93,8 +91,8 @@ export class Proposer implements Machine<ProposerEvent, ProposerEffect> {
   /** Logs that time or new work may move: the rest is left alone. */
   readonly #active = new Set<Leader>();
   readonly #touched = new Set<Leader>();
-  /** Basic rounds by log: decrees with those who wait for them, and slots being finished. */
-  readonly #decrees = new Map<string, Decree>();
+  readonly #decrees: Decrees;
+  /** Slots being finished, by log. */
   readonly #finishing = new Map<string, Round>();
   #probe: Round | undefined;
   #probeNext = 0;
@@ -127,8 +125,12 @@ export class Proposer implements Machine<ProposerEvent, ProposerEffect> {
       now: 0,
       random: 0,
       lastRound: 0,
+      down: 0,
       out: [],
     };
+    this.#decrees = new Decrees(this.#ctx, (proposal, answer) => {
+      this.#answer(proposal, answer);
+    });
     this.#election = new Election(this.#ctx, proposers);
     this.#probeAt = -Infinity;
   }
@@ -153,7 +155,11 @@ export class Proposer implements Machine<ProposerEvent, ProposerEffect> {
       case 'acceptor':
         return this.#onAcceptor(event.from, event.message);
       case 'acceptor-up':
+        this.#ctx.down &= ~(1 << event.acceptor);
         for (const leader of this.#leaders.values()) leader.onAcceptorUp(event.acceptor);
+        return;
+      case 'acceptor-down':
+        this.#ctx.down |= 1 << event.acceptor;
         return;
       case 'peer':
         return this.#onPeer(event.from, event.message);
@@ -165,7 +171,7 @@ export class Proposer implements Machine<ProposerEvent, ProposerEffect> {
           leader.onSessions(event.next, event.admission);
         });
       case 'slot':
-        return this.#onSlot(event.log, event.entry);
+        return this.#decrees.onSlot(event.log, event.entry);
       case 'finish':
         return this.#onFinish({ ...event, kind: 'finish' });
       case 'move':
@@ -193,7 +199,8 @@ export class Proposer implements Machine<ProposerEvent, ProposerEffect> {
         'RESOURCE_EXHAUSTED',
         `this proposer holds ${String(options.inFlightMax)} proposals (proposals.in-flight.max) and takes no more until some are answered`,
       );
-    if (event.protocol === 'basic') this.#decree(proposal);
+    if (event.protocol === 'basic' || (event.protocol === 'fast' && event.decree === true))
+      this.#decrees.propose(proposal, event.protocol);
     else this.#queue(proposal);
   }
 
@@ -427,8 +434,13 @@ export class Proposer implements Machine<ProposerEvent, ProposerEffect> {
 
   #onAcceptor(from: number, message: FromAcceptor): void {
     const leader = this.#leaders.get(message.log);
+    if (message.kind === 'would-promise') {
+      leader?.onWouldPromise(from, message);
+      if (leader !== undefined) this.#afterCampaign(leader);
+      return;
+    }
     const rounds = [
-      this.#decrees.get(message.log)?.round,
+      this.#decrees.attempt(message.log),
       this.#finishing.get(message.log),
       this.#probe?.log === message.log ? this.#probe : undefined,
     ];
@@ -437,9 +449,6 @@ export class Proposer implements Machine<ProposerEvent, ProposerEffect> {
       switch (message.kind) {
         case 'promised':
           target.onPromised(from, message);
-          break;
-        case 'would-promise':
-          target.onWouldPromise(from, message);
           break;
         case 'accepted':
           target.onAccepted(from, message);
@@ -476,29 +485,14 @@ export class Proposer implements Machine<ProposerEvent, ProposerEffect> {
 
   // ── decrees, the probe, finishing ────────────────────────────────────────────────────────────────────────────────────
 
-  #decree(proposal: Proposal): void {
-    const known = this.#decrees.get(proposal.log);
-    if (known !== undefined) {
-      // Whatever this round chooses is the answer to all who ask meanwhile.
-      known.waiting.push(proposal);
-      return;
-    }
-    const round = new Round(this.#ctx, proposal.log, { kind: 'decree', entry: proposal.entry }, 0);
-    this.#decrees.set(proposal.log, { round, waiting: [proposal] });
-  }
-
   #finishAllRounds(): void {
-    for (const log of [...this.#decrees.keys(), ...this.#finishing.keys()]) this.#finishRounds(log);
+    this.#decrees.settleAll();
+    for (const log of [...this.#finishing.keys()]) this.#finishRounds(log);
     if (this.#probe !== undefined) this.#finishRounds(this.#probe.log);
   }
 
   #finishRounds(log: string): void {
-    const decree = this.#decrees.get(log);
-    if (decree !== undefined) {
-      const { round, waiting } = decree;
-      if (round.sent) for (const proposal of waiting) proposal.sent = true;
-      if (round.result !== undefined && this.#endDecree(log, round.result, waiting)) this.#decrees.delete(log);
-    }
+    this.#decrees.settle(log);
     const finishing = this.#finishing.get(log);
     if (finishing?.result !== undefined) {
       this.#finishing.delete(log);
@@ -513,80 +507,6 @@ export class Proposer implements Machine<ProposerEvent, ProposerEffect> {
     this.#probeNext = probe.result.from + probe.result.batch.count;
     const ms = this.#ctx.now - probe.since;
     note(this.#ctx, { kind: 'proposal', protocol: 'probe', outcome: 'chosen', ms, count: 1 });
-  }
-
-  /** Answers all who wait for a decree; false while a learner must still be asked for the value. */
-  #endDecree(log: string, result: RoundResult, waiting: readonly Proposal[]): boolean {
-    switch (result.kind) {
-      case 'chosen': {
-        const entry = result.batch.values()[0];
-        for (const proposal of waiting) this.#answerDecree(proposal, entry, result.ballot);
-        return true;
-      }
-      case 'trimmed':
-        this.#ctx.out.push({ kind: 'read-slot', log, slot: 0 });
-        return this.#awaitSlot(log, waiting);
-      case 'led':
-        if (result.watermark > 0) {
-          this.#ctx.out.push({ kind: 'read-slot', log, slot: 0 });
-          return this.#awaitSlot(log, waiting);
-        }
-        for (const proposal of waiting)
-          this.#refuse(
-            proposal,
-            'FAILED_PRECONDITION',
-            `log "${log}" is led by proposer ${String(result.leader)} under Multi-Paxos; a decree needs a log of its own`,
-            result.leader,
-          );
-        return true;
-      case 'refused':
-        for (const proposal of waiting)
-          this.#refuse(
-            proposal,
-            'RESOURCE_EXHAUSTED',
-            result.reason === 'logs'
-              ? 'the cluster has 100,000 logs (the limit) and takes no new one'
-              : 'the journals of too many acceptors take no new slots (journal.bytes.max, or no space on the disk)',
-          );
-        return true;
-      default:
-        return assertNever(result);
-    }
-  }
-
-  readonly #awaitingSlot = new Map<string, Proposal[]>();
-
-  #awaitSlot(log: string, waiting: readonly Proposal[]): true {
-    this.#awaitingSlot.set(log, [...(this.#awaitingSlot.get(log) ?? []), ...waiting]);
-    return true;
-  }
-
-  #onSlot(log: string, entry: Uint8Array | undefined): void {
-    const waiting = this.#awaitingSlot.get(log) ?? [];
-    this.#awaitingSlot.delete(log);
-    for (const proposal of waiting) {
-      if (entry !== undefined) this.#answerDecree(proposal, entry, undefined);
-      else
-        this.#refuse(
-          proposal,
-          'UNAVAILABLE',
-          `slot 0 of log "${log}" is chosen, and no learner could be reached that has its value; try again`,
-        );
-    }
-  }
-
-  #answerDecree(proposal: Proposal, entry: Uint8Array | undefined, ballot: Ballot | undefined): void {
-    if (entry === undefined || bytesEqual(entry, this.#ctx.noOp)) {
-      this.#answer(proposal, {
-        kind: 'refused',
-        code: 'FAILED_PRECONDITION',
-        message: `log "${proposal.log}" has slots above 0, so it is a sequence; a decree needs a log of its own`,
-        outcome: 'none',
-        leader: undefined,
-      });
-      return;
-    }
-    this.#answer(proposal, { kind: 'chosen', slot: 0, ballot, entry, leader: undefined });
   }
 
   #onFinish(finish: Finish): void {
@@ -808,7 +728,7 @@ export class Proposer implements Machine<ProposerEvent, ProposerEffect> {
       if (!leader.needsTick) this.#active.delete(leader);
       this.#forget(leader);
     }
-    for (const { round } of this.#decrees.values()) round.onTick();
+    this.#decrees.onTick();
     for (const round of this.#finishing.values()) round.onTick();
     this.#tickProbe();
   }
@@ -836,8 +756,7 @@ export class Proposer implements Machine<ProposerEvent, ProposerEffect> {
       });
       note(this.#ctx, { kind: 'proposal', protocol: 'multi', outcome: 'timeout', ms: waited, count: 1 });
     }
-    for (const [log, decree] of this.#decrees)
-      if (decree.waiting.every((proposal) => proposal.deadline <= now)) this.#decrees.delete(log);
+    this.#decrees.expire();
     for (const [log, round] of this.#finishing)
       if (now - round.since > 10 * this.#ctx.options.timeoutMs) this.#finishing.delete(log);
   }

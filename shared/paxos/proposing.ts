@@ -16,6 +16,8 @@ export interface ProposerOptions {
   readonly timeoutMs: number;
   /** What was not answered is sent again after this time. */
   readonly resendMs: number;
+  /** Votes at a fast ballot without a fast quorum for this long: a classic ballot decides. */
+  readonly fastMs: number;
   /** Batches of one log under way at once: more fill a long network, fewer gather more values each. */
   readonly pipeline: number;
   readonly batchValuesMax: number;
@@ -34,6 +36,7 @@ export const PROPOSER_DEFAULTS: ProposerOptions = {
   silenceMsMax: 900,
   timeoutMs: 500,
   resendMs: 200,
+  fastMs: 200,
   pipeline: 4,
   batchValuesMax: 1_000,
   batchBytesMax: 1024 * 1024,
@@ -108,6 +111,8 @@ export interface Context {
   random: number;
   /** The greatest round this start has used, over all logs: two rounds of one log can never share a ballot (R2). */
   lastRound: number;
+  /** Positions of the acceptors that are known not to be connected. Others are taken to be. */
+  down: number;
   readonly out: ProposerEffect[];
 }
 

@@ -8,6 +8,14 @@ export interface QuorumSystem {
   readonly name: string;
   isPhase1(members: number): boolean;
   isPhase2(members: number): boolean;
+  /** True when votes of these at a fast ballot choose a value. */
+  isFast(members: number): boolean;
+  /**
+   * True when a value with these voters at a fast ballot may be chosen there, as far as the members of `quorum` say: the votes of
+   * all others may have gone to it (R8). Over a phase-1 quorum at most one value passes, because it meets every two fast quorums in
+   * common (R7).
+   */
+  couldBeFast(voters: number, quorum: number): boolean;
 }
 
 export const ACCEPTORS_MIN = 3;
@@ -33,6 +41,10 @@ export function bySize(size: number, phase1: number, phase2: number): QuorumSyst
       'INVALID_ARGUMENT',
       `quorums of ${String(phase1)} and ${String(phase2)} out of ${String(size)} acceptors do not always meet: their sum must be above ${String(size)} and neither above ${String(size)}`,
     );
+  // The least that R7 allows: q1 + 2·qf > 2n.
+  const fast = Math.floor((2 * size - phase1) / 2) + 1;
+  const everybody = (1 << size) - 1;
+  const isFast = (members: number): boolean => bitCount(members) >= fast;
   return {
     size,
     name:
@@ -41,6 +53,8 @@ export function bySize(size: number, phase1: number, phase2: number): QuorumSyst
         : `${String(phase1)}/${String(phase2)} of ${String(size)}`,
     isPhase1: (members) => bitCount(members) >= phase1,
     isPhase2: (members) => bitCount(members) >= phase2,
+    isFast,
+    couldBeFast: (voters, quorum) => isFast((voters & quorum) | (everybody & ~quorum)),
   };
 }
 

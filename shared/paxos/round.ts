@@ -5,8 +5,9 @@
  */
 import { assert } from '../base/assert.ts';
 import { Batch } from '../base/batch.ts';
+import type { Attempt, AttemptResult } from './attempt.ts';
 import { BALLOT_ZERO, compareBallots, maxBallot, sameBallot, type Ballot } from './ballot.ts';
-import type { Accepted, Prepare, Promised, Rejected, WouldPromise } from './messages.ts';
+import type { Accepted, Prepare, Promised, Rejected } from './messages.ts';
 import type { Protocol } from './notes.ts';
 import { Phase1 } from './phase1.ts';
 import { backoffMs, flightEnd, freshBallot, note, portions, sendTo, type Context, type Flight } from './proposing.ts';
@@ -19,20 +20,6 @@ export type Task =
   | { readonly kind: 'probe' }
   /** Every slot of [from, to) that has a vote at or above it, no-ops included. */
   | { readonly kind: 'finish'; readonly from: number; readonly to: number };
-
-export type RoundResult =
-  | {
-      readonly kind: 'chosen';
-      readonly from: number;
-      readonly batch: Batch;
-      readonly ballot: Ballot;
-      readonly tries: number;
-    }
-  /** The slots are below a trim floor: chosen long ago, and known to learners. */
-  | { readonly kind: 'trimmed'; readonly floor: number }
-  /** A leader has the log. */
-  | { readonly kind: 'led'; readonly leader: number; readonly watermark: number }
-  | { readonly kind: 'refused'; readonly reason: 'logs' | 'space' | 'round' };
 
 type Phase =
   | { readonly kind: 'waiting'; readonly until: number }
@@ -54,7 +41,7 @@ type Phase =
       full: number;
     };
 
-export class Round {
+export class Round implements Attempt {
   readonly log: string;
   readonly task: Task;
   readonly #ctx: Context;
@@ -68,7 +55,7 @@ export class Round {
   #watermark = 0;
   readonly since: number;
   /** Set once, when the round is over. */
-  result: RoundResult | undefined;
+  result: AttemptResult | undefined;
   /** Something was sent in phase 2: the outcome is open until there is a result. */
   sent = false;
 
@@ -123,10 +110,6 @@ export class Round {
     if (heard.kind === 'counted' && phase.phase1.reached) this.#pick(phase.phase1, phase.ballot, phase.since);
   }
 
-  onWouldPromise(_acceptor: number, _message: WouldPromise): void {
-    // A round never asks first: whoever wants one decree does not depose a leader by it.
-  }
-
   /** Phase 1 is done: find the value of every slot, then ask for votes. */
   #pick(phase1: Phase1, ballot: Ballot, since: number): void {
     const ctx = this.#ctx;
@@ -160,7 +143,14 @@ export class Round {
       }
     }
     if (flights.length === 0)
-      return this.#end({ kind: 'chosen', from: this.#from, batch: Batch.of([]), ballot, tries: this.#tries });
+      return this.#end({
+        kind: 'chosen',
+        from: this.#from,
+        batch: Batch.of([]),
+        ballot,
+        tries: this.#tries,
+        path: 'classic',
+      });
     this.#phase = { kind: 'accepting', ballot, flights, since: ctx.now, no: 0, full: 0 };
     this.sent = true;
     for (const flight of flights) this.#accept(undefined, flight);
@@ -232,6 +222,7 @@ export class Round {
       batch: Batch.concat(flights.map((f) => f.batch)),
       ballot,
       tries: this.#tries,
+      path: 'classic',
     });
   }
 
@@ -260,6 +251,7 @@ export class Round {
         return;
       case 'busy':
       case 'ahead':
+      case 'not-open':
         return;
       case 'ballot':
         if (compareBallots(message.promised, phase.ballot) <= 0) return;
@@ -317,7 +309,7 @@ export class Round {
     }
   }
 
-  #end(result: RoundResult): void {
+  #end(result: AttemptResult): void {
     this.result = result;
   }
 }

@@ -25,7 +25,19 @@ server.addService(
     propose: (call: ServerUnaryCall<ProposeRequest, ProposeResponse>, callback: sendUnaryData<ProposeResponse>) => {
       const { log, client, session, sequence } = call.request;
       const payload = Buffer.alloc(0);
-      callback(null, { log, slot: slot++, ballot, leader: 1, payload, own: true, client, session, sequence });
+      callback(null, {
+        log,
+        slot: slot++,
+        ballot,
+        leader: 1,
+        payload,
+        own: true,
+        client,
+        session,
+        sequence,
+        path: 0,
+        rounds: 0,
+      });
     },
     openSession: (
       call: ServerUnaryCall<OpenSessionRequest, OpenSessionResponse>,

@@ -89,6 +89,7 @@ describe('with acceptors down', () => {
       ...proposal,
       acknowledged: 0,
       retry,
+      decree: false,
     };
     return harness.at(address).unary(ProposerServiceService.propose, request, { timeoutMs });
   }

@@ -135,9 +135,9 @@ describe('unary calls', () => {
     await expect(callAccept(connection, accept(1, 0, ['x'], { ballot: ballot(1, { proposer: 2 }) }))).rejects.toThrow(
       'does not belong to proposer 1',
     );
-    await expect(callAccept(connection, accept(1, 0, ['x'], { ballot: ballot(1, { kind: FAST }) }))).rejects.toThrow(
-      'fast ballot',
-    );
+    await expect(
+      callAccept(connection, accept(1, 0, ['x', 'y'], { ballot: ballot(1, { kind: FAST }) })),
+    ).rejects.toThrow('fast ballot');
     const { logs } = await connection.unary(Service.status, { header: undefined }, { timeoutMs: 5_000 });
     expect(logs).toBe(0);
   });

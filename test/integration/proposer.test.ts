@@ -109,7 +109,7 @@ describe('refusals', () => {
     ['a log of Synod itself', { log: 'synod.probe.1' }, 'INVALID_ARGUMENT', 'synod.'],
     ['an empty value', { payload: Buffer.alloc(0) }, 'INVALID_ARGUMENT', 'empty'],
     ['an oversize value', { payload: Buffer.alloc(1_600_000) }, 'INVALID_ARGUMENT', '1600000 bytes'],
-    ['FAST', { protocol: 3 }, 'UNIMPLEMENTED', 'MULTI or BASIC'],
+    ['a decree with MULTI', { protocol: 2, decree: true }, 'INVALID_ARGUMENT', 'not with MULTI'],
     ['sequence 0', { client: CLIENT, session: 1, sequence: 0 }, 'INVALID_ARGUMENT', 'begin at 1'],
     ['a client id of 3 bytes', { client: Buffer.from('abc') }, 'INVALID_ARGUMENT', '3 bytes'],
     ['a session without a client', { session: 4 }, 'INVALID_ARGUMENT', 'no client'],

@@ -16,7 +16,7 @@ export type Place = number | 'all' | 'record';
 export type Deed =
   | { readonly kind: 'hear'; readonly from: number; readonly body: Body }
   /** A client asks for the value, as a decree or in the log. */
-  | { readonly kind: 'ask'; readonly value: string; readonly protocol: 'basic' | 'multi' }
+  | { readonly kind: 'ask'; readonly value: string; readonly protocol: 'basic' | 'multi' | 'fast' }
   /** Every timer that runs has run out. */
   | { readonly kind: 'tick' }
   /** A learner asks to have the slots [0, to) finished. */

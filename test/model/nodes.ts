@@ -218,7 +218,8 @@ export interface ProposerLimits {
   /** Values that clients may ask this proposer for: one of each group, in the order of the groups. */
   readonly asks: readonly (readonly string[])[];
   readonly asksAfterRestart: readonly (readonly string[])[];
-  readonly protocol: 'basic' | 'multi';
+  /** `fast`: a decree as well. */
+  readonly protocol: 'basic' | 'multi' | 'fast';
   readonly canCrash: boolean;
   /** A learner may ask this proposer once to finish the slots below this one; 0 for never. */
   readonly finishTo: number;
@@ -275,6 +276,7 @@ export class ProposerInWorld extends ModelNode {
           log: LOG,
           entry: bytesOf(value),
           protocol,
+          decree: protocol !== 'multi',
           retry: false,
           timeoutMs: Infinity,
         });
@@ -359,6 +361,8 @@ export class ProposerInWorld extends ModelNode {
     if (note.kind === 'reproposed') this.marks.add('what phase 1 found is proposed again');
     if (note.kind === 'quorum' && note.outcome !== 'reached')
       this.marks.add(`a phase ends: ${note.phase} ${note.outcome}`);
+    if (note.kind === 'collision') this.marks.add('a collision');
+    if (note.kind === 'fast') this.marks.add(`a fast proposal: ${note.outcome}`);
     if (note.kind === 'leader') this.marks.add(`a leader: ${note.change}`);
   }
 

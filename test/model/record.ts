@@ -2,11 +2,12 @@
  * The checker's own record: what was really sent, and what follows from it. It believes no node, and counts quorums itself.
  * A network in which nothing is ever taken back is that record already, so it is no part of a state by itself.
  */
-import { compareBallots, formatBallot, sameBallot, type Ballot } from '../../shared/paxos/ballot.ts';
+import { createHash } from 'node:crypto';
+import { compareBallots, FAST, formatBallot, sameBallot, type Ballot } from '../../shared/paxos/ballot.ts';
 import type { Accept, Promised, Votes } from '../../shared/paxos/messages.ts';
 import { bitCount } from '../../shared/paxos/quorum.ts';
 import type { Body, Claim } from './deeds.ts';
-import { NO_OP, valuesOf } from './nodes.ts';
+import { NO_OP, textOf, valuesOf } from './nodes.ts';
 
 /** A message of the network, or an entry of the record. `from` and `to` are places of nodes; `to` is −1 for the record. */
 export interface Packet {
@@ -23,6 +24,12 @@ export function valuesIn(body: Body): readonly string[] {
   return body.kind === 'votes' && body.batch !== undefined ? valuesOf(body.batch) : [];
 }
 
+/** How many acceptors choose a value at a ballot of either kind, counted by the checker itself. */
+export interface Needed {
+  readonly phase2: number;
+  readonly fast: number;
+}
+
 interface ChosenAt {
   readonly ballot: Ballot;
   readonly value: string;
@@ -34,8 +41,16 @@ function votesOf(sent: readonly Packet[], { body, values }: Packet, slot: number
     case 'votes':
       return isIn(body, slot) ? [{ ballot: body.ballot, value: values[slot - body.first] ?? '' }] : [];
     case 'accepted':
-      // The answer does not carry the value: it is the one that was sent at the ballot, and there is one only (R2).
-      return isIn(body, slot) ? sentAt(sent, body.ballot, slot).map((value) => ({ ballot: body.ballot, value })) : [];
+      // The answer does not carry the value. At a classic ballot one was sent (R2), at a fast one its identity tells which.
+      return isIn(body, slot)
+        ? sentAt(sent, body.ballot, slot)
+            .filter((value) => body.ballot.kind !== FAST || body.identity === identityBySight(value))
+            .map((value) => ({ ballot: body.ballot, value }))
+        : [];
+    case 'rejected':
+      return body.voted !== undefined && body.first === slot
+        ? [{ ballot: body.ballot, value: textOf(body.voted) }]
+        : [];
     case 'promised':
       return body.votes
         .filter((vote) => isIn({ first: vote.first, count: vote.batch.count }, slot))
@@ -47,6 +62,10 @@ function votesOf(sent: readonly Packet[], { body, values }: Packet, slot: number
 
 function isIn(range: { readonly first: number; readonly count: number }, slot: number): boolean {
   return range.first <= slot && slot < range.first + range.count;
+}
+
+function identityBySight(value: string): string {
+  return createHash('sha256').update(value, 'latin1').digest('hex').slice(0, 32);
 }
 
 /** The values that Accepts at this ballot have for the slot. */
@@ -61,7 +80,7 @@ function sentAt(sent: readonly Packet[], ballot: Ballot, slot: number): string[]
 }
 
 /** What one slot was chosen as, at every ballot at which a phase-2 quorum of acceptors voted for one value. */
-export function chosenAt(sent: readonly Packet[], slot: number, phase2: number): ChosenAt[] {
+export function chosenAt(sent: readonly Packet[], slot: number, needed: Needed): ChosenAt[] {
   const voters = new Map<string, ChosenAt & { mask: number }>();
   for (const packet of sent) {
     for (const { ballot, value } of votesOf(sent, packet, slot)) {
@@ -71,7 +90,9 @@ export function chosenAt(sent: readonly Packet[], slot: number, phase2: number):
       voters.set(key, tally);
     }
   }
-  return [...voters.values()].filter((tally) => bitCount(tally.mask) >= phase2);
+  return [...voters.values()].filter(
+    ({ mask, ballot }) => bitCount(mask) >= (ballot.kind === FAST ? needed.fast : needed.phase2),
+  );
 }
 
 export interface Verdict {
@@ -81,18 +102,20 @@ export interface Verdict {
 
 const FINE: Verdict = { complaint: undefined, marks: [] };
 
-/** Judges what leaves a node, by what was sent before. `phase2`: acceptors in a phase-2 quorum. */
-export function judge(sent: readonly Packet[], out: Packet, phase2: number): Verdict {
+/** Judges what leaves a node, by what was sent before. `needed`: acceptors that choose. */
+export function judge(sent: readonly Packet[], out: Packet, needed: Needed): Verdict {
   const { body } = out;
   switch (body.kind) {
     case 'promised':
-      return judgeChoice(sent, out, phase2, promiseFault(sent, out, body));
+      return judgeChoice(sent, out, needed, promiseFault(sent, out, body));
     case 'accepted':
-      return judgeChoice(sent, out, phase2, belowPromise(sent, out.from, body.ballot));
+      return judgeChoice(sent, out, needed, belowPromise(sent, out.from, body.ballot));
     case 'accept':
       return judgeAccept(sent, out, body);
     case 'votes':
-      return judgeChoice(sent, out, phase2, voteFaults(sent, out, body));
+      return judgeChoice(sent, out, needed, voteFaults(sent, out, body));
+    case 'rejected':
+      return body.voted === undefined ? FINE : judgeChoice(sent, out, needed, undefined);
     default:
       return FINE;
   }
@@ -135,7 +158,7 @@ function judgeAccept(sent: readonly Packet[], out: Packet, accept: Accept): Verd
   for (const { from, body, values } of sent) {
     if (body.kind === 'asked') asked.add(body.value);
     if (body.kind === 'asked' && from === out.from) own.add(body.value);
-    if (body.kind !== 'accept' || !sameBallot(body.ballot, accept.ballot)) continue;
+    if (body.kind !== 'accept' || !sameBallot(body.ballot, accept.ballot) || accept.ballot.kind === FAST) continue;
     for (const [i, value] of out.values.entries()) {
       const other = values[accept.first + i - body.first];
       if (other !== undefined && other !== value)
@@ -149,14 +172,14 @@ function judgeAccept(sent: readonly Packet[], out: Packet, accept: Accept): Verd
 }
 
 /** Agreement: a slot is chosen as one value, at whatever ballots. */
-function judgeChoice(sent: readonly Packet[], out: Packet, phase2: number, fault: string | undefined): Verdict {
+function judgeChoice(sent: readonly Packet[], out: Packet, needed: Needed, fault: string | undefined): Verdict {
   if (fault !== undefined) return wrong(fault);
   // What was said before brings no new vote.
   if (sent.includes(out)) return FINE;
   const marks: string[] = [];
   for (const slot of slotsOf(out)) {
-    const before = chosenAt(sent, slot, phase2);
-    const after = chosenAt([...sent, out], slot, phase2);
+    const before = chosenAt(sent, slot, needed);
+    const after = chosenAt([...sent, out], slot, needed);
     const rival = after.find((chosen) => chosen.value !== after[0]?.value);
     if (rival !== undefined)
       return wrong(`agreement: ${String(after[0]?.value)} and ${rival.value} are both chosen in slot ${slot}`);
@@ -169,6 +192,7 @@ function judgeChoice(sent: readonly Packet[], out: Packet, phase2: number, fault
 function slotsOf({ body }: Packet): number[] {
   const range = (first: number, count: number): number[] => Array.from({ length: count }, (_, i) => first + i);
   if (body.kind === 'votes' || body.kind === 'accepted') return range(body.first, body.count);
+  if (body.kind === 'rejected') return body.voted === undefined ? [] : [body.first ?? 0];
   return body.kind === 'promised' ? body.votes.flatMap((vote) => range(vote.first, vote.batch.count)) : [];
 }
 
@@ -186,6 +210,7 @@ function marksOf(chosen: readonly ChosenAt[], slot: number): string[] {
   const marks = [`a value is chosen in slot ${slot}`];
   if (chosen[0]?.value === NO_OP) marks.push('a no-op is chosen');
   if (chosen.length > 1) marks.push('a value is chosen at two ballots');
+  if (chosen.some(({ ballot }) => ballot.kind === FAST)) marks.push('a value is chosen at a fast ballot');
   return marks;
 }
 
@@ -201,8 +226,8 @@ function voteFault(sent: readonly Packet[], out: Packet, vote: Votes, slot: numb
 }
 
 /** R9: what is told as chosen is chosen. */
-export function judgeClaim(sent: readonly Packet[], claim: Claim, phase2: number): string | undefined {
-  const chosen = chosenAt(sent, claim.slot, phase2)[0]?.value;
+export function judgeClaim(sent: readonly Packet[], claim: Claim, needed: Needed): string | undefined {
+  const chosen = chosenAt(sent, claim.slot, needed)[0]?.value;
   if (chosen === claim.value) return undefined;
   const is = chosen === undefined ? 'nothing is chosen' : `${chosen} is chosen`;
   return `R9: ${claim.who} says that ${claim.value} is chosen in slot ${claim.slot}, where ${is}`;

@@ -181,7 +181,7 @@ export class Search {
     if (closure.claims.length === 0) return false;
     const sent = this.network.get(state.sent);
     for (const { claim, deeds } of closure.claims) {
-      const complaint = judgeClaim(sent, claim, this.world.phase2);
+      const complaint = judgeClaim(sent, claim, this.world.needed);
       if (complaint === undefined) continue;
       this.#found(complaint, id, [{ place, deeds }]);
       return true;
@@ -258,7 +258,7 @@ export class Search {
     const before = this.network.get(sent);
     for (const id of ids) {
       const packet = this.network.packets[id] as (typeof before)[0];
-      const { complaint, marks } = judge(before, packet, this.world.phase2);
+      const { complaint, marks } = judge(before, packet, this.world.needed);
       if (complaint !== undefined) return { sent: all, complaint };
       for (const mark of marks) this.#mark(mark);
       if (all.includes(id)) continue;

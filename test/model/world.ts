@@ -1,6 +1,7 @@
 /** A small world: who is in it, and what may happen there. `worlds.ts` lists them. */
 import type { QuorumSystem } from '../../shared/paxos/quorum.ts';
 import { Deeds, LocalTable } from './locals.ts';
+import type { Needed } from './record.ts';
 import { AcceptorInWorld, LearnerInWorld, ProposerInWorld, type ProposerLimits } from './nodes.ts';
 
 export interface World {
@@ -8,8 +9,8 @@ export interface World {
   /** One line for people. */
   readonly about: string;
   readonly quorum: QuorumSystem;
-  /** Acceptors in a phase-2 quorum, counted by the checker itself. */
-  readonly phase2: number;
+  /** Acceptors that choose, counted by the checker itself. */
+  readonly needed: Needed;
   readonly proposers: readonly ProposerLimits[];
   readonly learners: number;
   /** The first acceptor may crash once. They are alike, so it may be any one. */

@@ -21,7 +21,7 @@ const BASE: World = {
   name: '',
   about: '',
   quorum: majority(3),
-  phase2: 2,
+  needed: { phase2: 2, fast: 3 },
   proposers: [ONE, TWO],
   learners: 1,
   acceptorCrashes: false,
@@ -40,6 +40,17 @@ const TWO_SLOTS = [
   'what phase 1 found is proposed again',
   'a no-op fills a slot',
 ];
+
+const FAST_ONE: ProposerLimits = { ...ONE, protocol: 'fast' };
+const FAST_TWO: ProposerLimits = { ...TWO, protocol: 'fast' };
+const FAST_FOUR: World = {
+  ...BASE,
+  quorum: majority(4),
+  needed: { phase2: 3, fast: 3 },
+  proposers: [FAST_ONE, FAST_TWO],
+  learners: 0,
+};
+const FAST_WAYS = ['a value is chosen at a fast ballot', 'a collision', 'a fast proposal: fast'];
 
 export const WORLDS: readonly World[] = [
   {
@@ -98,6 +109,33 @@ export const WORLDS: readonly World[] = [
     loses: ['rejected'],
     down: 1,
     sometimes: [...CHOSEN, 'a value is chosen in slot 1', 'what phase 1 found is proposed again'],
+  },
+  {
+    ...FAST_FOUR,
+    name: 'fast',
+    about: 'a decree at ballot zero; four acceptors, two proposers that collide, one of which recovers',
+    proposers: [FAST_ONE, { ...FAST_TWO, ballots: 0 }],
+    sometimes: [...FAST_WAYS, 'a fast proposal: recovered'],
+  },
+  {
+    ...FAST_FOUR,
+    name: 'fast-duel',
+    isLarge: true,
+    about: 'a decree at ballot zero; four acceptors, two proposers that collide and recover against one another',
+    loses: ['tell'],
+    sometimes: [...FAST_WAYS, 'a fast proposal: recovered', 'the value of another is proposed again'],
+  },
+  {
+    ...BASE,
+    name: 'fast-3',
+    about: 'a decree; three acceptors, a proposer at ballot zero and one that runs Basic Paxos',
+    proposers: [FAST_ONE, TWO],
+    learners: 0,
+    sometimes: [
+      'a value is chosen at a fast ballot',
+      'a fast proposal: fallback',
+      'the value of another is proposed again',
+    ],
   },
   {
     ...BASE,

@@ -8,7 +8,8 @@ import type { SimProposer } from './proposer.ts';
 interface Operation {
   readonly log: string;
   readonly entry: Uint8Array;
-  readonly protocol: 'basic' | 'multi';
+  readonly protocol: 'basic' | 'multi' | 'fast';
+  readonly isDecree: boolean;
   /** −1 opens one. */
   readonly session: number;
   readonly client: string;
@@ -47,9 +48,9 @@ export class SimClient {
   #begun = 0;
   #done = 0;
 
-  constructor(world: World, number: number) {
+  constructor(world: World, name: string) {
     this.#world = world;
-    this.#prng = world.stream(`client-${String(number)}`);
+    this.#prng = world.stream(name);
     this.#id = hex(this.#prng, 32);
   }
 
@@ -61,13 +62,13 @@ export class SimClient {
     return `a client has ${this.#done} of ${this.#begun} operations answered`;
   }
 
-  decree(log: string, payload: string): void {
+  decree(log: string, payload: string, protocol: 'basic' | 'fast' = 'basic'): void {
     this.#begun++;
     const entry = encodeEntry({ kind: 'decree', client: this.#id, payload: Buffer.from(payload) });
     const done = (): void => {
       this.#done++;
     };
-    this.#run(log, entry, 'basic', this.#id, 0, 0, done);
+    this.#run(log, entry, protocol, this.#id, 0, 0, done);
   }
 
   propose(log: string, payload: string): void {
@@ -138,7 +139,7 @@ export class SimClient {
   #run(
     log: string,
     entry: Uint8Array,
-    protocol: 'basic' | 'multi',
+    protocol: 'basic' | 'multi' | 'fast',
     client: string,
     session: number,
     sequence: number,
@@ -147,6 +148,7 @@ export class SimClient {
     this.#world.oracle.proposes(entry);
     this.#attempt({
       ...{ log, entry, protocol, client, session, sequence, done },
+      isDecree: decodeEntry(entry).kind === 'decree',
       ...{ maySucceed: false, isDone: false, tries: 0, sends: 0, sentAt: 0 },
     });
   }
@@ -177,7 +179,7 @@ export class SimClient {
     // A call: it comes once or never.
     const deliver = (): void => {
       to.receive(() => {
-        to.propose(operation.log, operation.entry, operation.protocol, retry, timeoutMs, (answer) => {
+        to.propose(operation, retry, timeoutMs, (answer) => {
           network.send(to.name, 'client', () => {
             this.#onAnswer(operation, tries, answer);
           });
@@ -194,7 +196,7 @@ export class SimClient {
     }
     if (operation.isDone || operation.tries !== tries) return;
     const { schedule, oracle } = this.#world;
-    const isCommand = operation.protocol === 'multi' && operation.session >= 0;
+    const isCommand = !operation.isDecree && operation.session >= 0;
     if (answer.outcome === 'unknown') operation.maySucceed = true;
     else if (isCommand && operation.sends === 1 && this.#prng.chance(0.3)) {
       // R15: it had no effect and never will. The client believes that, and gives it up.
@@ -208,8 +210,7 @@ export class SimClient {
       if (state?.session === operation.session) this.#sessions.delete(operation.log);
       return this.#finish(operation, undefined);
     }
-    if (operation.protocol === 'basic' && answer.code === 'FAILED_PRECONDITION')
-      return this.#finish(operation, undefined);
+    if (operation.isDecree && answer.code === 'FAILED_PRECONDITION') return this.#finish(operation, undefined);
     schedule.after(this.#prng.next() * 300, () => {
       if (!operation.isDone && operation.tries === tries) this.#attempt(operation);
     });
@@ -222,14 +223,15 @@ export class SimClient {
   }
 
   #check(
-    { log, protocol, client, session, sequence, sends, sentAt }: Operation,
+    { log, isDecree, client, session, sequence, sends, sentAt }: Operation,
     slot: number,
     entry: Uint8Array | undefined,
   ): void {
     const { oracle } = this.#world;
-    if (protocol === 'basic') {
-      if (entry === undefined || decodeEntry(entry).kind !== 'decree')
-        return this.#world.violation(`a decree of ${log} was answered without its value`);
+    if (isDecree) {
+      if (entry === undefined) return this.#world.violation(`a decree of ${log} was answered without its value`);
+      // The log is a sequence: the service says so.
+      if (decodeEntry(entry).kind !== 'decree') this.#world.count('a decree of a log that is none');
       return oracle.decree(log, entry);
     }
     if (session < 0) return;

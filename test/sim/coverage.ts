@@ -24,6 +24,14 @@ export const SOMETIMES: readonly string[] = [
   'reproposed',
   'finish accept reached',
   'finish prepare rejected',
+  // fast ballots
+  'chosen at a fast ballot',
+  'fast fast',
+  'fast recovered',
+  'fast fallback',
+  'collision',
+  'fast votes found by phase 1',
+  'rejected conflict',
   // learners
   'gap acceptors',
   'gap finish',

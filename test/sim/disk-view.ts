@@ -4,9 +4,19 @@
  */
 import { entriesOf, payloadIsWhole, readHeader, recordBytes, seedOf } from '../../shared/journal/record.ts';
 import { parseStart, segmentNumber } from '../../shared/journal/segment.ts';
-import { BALLOT_ZERO, compareBallots, maxBallot, sameBallot, type Ballot } from '../../shared/paxos/ballot.ts';
+import {
+  BALLOT_ZERO,
+  compareBallots,
+  FAST,
+  formatBallot,
+  maxBallot,
+  sameBallot,
+  type Ballot,
+} from '../../shared/paxos/ballot.ts';
+import type { AcceptorRecord } from '../../shared/paxos/messages.ts';
 import { decodeRecord } from '../../shared/wire/codec/record.ts';
 import type { MemoryDisk } from '../support/memory-disk.ts';
+import { identityBySight } from './oracle.ts';
 
 export interface DurableLog {
   promised: Ballot;
@@ -16,9 +26,13 @@ export interface DurableLog {
   floor: number;
   /** By slot: every ballot voted at, the latest last. */
   readonly votes: Map<number, Ballot[]>;
+  /** By slot and fast ballot: the identity of what was voted for there. */
+  readonly fast: Map<string, string>;
   /** By slot: the segment that holds the latest vote. */
   readonly where: Map<number, number>;
 }
+
+type VoteRecord = Extract<AcceptorRecord, { kind: 'vote' }>;
 
 interface DurableSegment {
   readonly number: number;
@@ -38,7 +52,15 @@ export class DiskView {
   log(name: string): DurableLog {
     let log = this.#logs.get(name);
     if (log === undefined) {
-      log = { promised: BALLOT_ZERO, voted: BALLOT_ZERO, highest: -1, floor: 0, votes: new Map(), where: new Map() };
+      log = {
+        promised: BALLOT_ZERO,
+        voted: BALLOT_ZERO,
+        highest: -1,
+        floor: 0,
+        votes: new Map(),
+        fast: new Map(),
+        where: new Map(),
+      };
       this.#logs.set(name, log);
     }
     return log;
@@ -49,9 +71,12 @@ export class DiskView {
     return this.#segments.has(name);
   }
 
-  hasVote(name: string, slot: number, ballot: Ballot): boolean {
-    const ballots = this.#logs.get(name)?.votes.get(slot);
+  /** `identity`: at a fast ballot, of what was voted for; undefined asks for any. */
+  hasVote(name: string, slot: number, ballot: Ballot, identity: string | undefined): boolean {
+    const log = this.#logs.get(name);
+    const ballots = log?.votes.get(slot);
     if (ballots === undefined) return false;
+    if (identity !== undefined && log?.fast.get(`${slot} ${formatBallot(ballot)}`) !== identity) return false;
     for (let i = ballots.length - 1; i >= 0; i--) if (sameBallot(ballots[i] as Ballot, ballot)) return true;
     return false;
   }
@@ -119,7 +144,7 @@ export class DiskView {
         log.promised = maxBallot(log.promised, record.ballot);
         return;
       case 'vote':
-        return this.#vote(segment, log, record.log, record.ballot, record.first, record.batch.count);
+        return this.#vote(segment, log, record);
       case 'floor':
         log.floor = Math.max(log.floor, record.floor);
         return;
@@ -131,7 +156,13 @@ export class DiskView {
     }
   }
 
-  #vote(segment: DurableSegment, log: DurableLog, name: string, ballot: Ballot, first: number, count: number): void {
+  #vote(segment: DurableSegment, log: DurableLog, record: VoteRecord): void {
+    const { log: name, ballot, first, batch } = record;
+    const { count } = batch;
+    if (ballot.kind === FAST)
+      batch.values().forEach((bytes, i) => {
+        log.fast.set(`${first + i} ${formatBallot(ballot)}`, identityBySight(ballot, bytes) ?? '');
+      });
     log.voted = maxBallot(log.voted, ballot);
     log.highest = Math.max(log.highest, first + count - 1);
     segment.votes.push({ log: name, first, end: first + count });

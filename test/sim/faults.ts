@@ -18,6 +18,7 @@ const VERDICT_MS = 400;
 export class Faults {
   readonly #world: World;
   readonly #clients: readonly SimClient[];
+  readonly #fastClients: readonly SimClient[];
   readonly #reader: SimReader;
   readonly #prng: Prng;
   readonly #cuts: string[] = [];
@@ -25,9 +26,10 @@ export class Faults {
   /** Learner disks that are gone and that acceptors are to forget, and where that was said. */
   readonly #gone: string[] = [];
 
-  constructor(world: World, clients: readonly SimClient[], reader: SimReader) {
+  constructor(world: World, clients: readonly SimClient[], fastClients: readonly SimClient[], reader: SimReader) {
     this.#world = world;
     this.#clients = clients;
+    this.#fastClients = fastClients;
     this.#reader = reader;
     this.#prng = world.stream('faults');
   }
@@ -51,6 +53,8 @@ export class Faults {
         return this.#clients[part.client]?.propose(part.log, part.payload);
       case 'decree':
         return this.#clients[part.client]?.decree(part.log, part.payload);
+      case 'fast-decree':
+        return this.#fastClients[part.client]?.decree(part.log, part.payload, 'fast');
       case 'read':
         return this.#reader.read(part.log, part.learner);
       case 'move':

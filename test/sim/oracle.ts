@@ -2,7 +2,8 @@
  * Watches from outside: what was really sent and voted, applied and answered, and what the disks really hold; never what a node
  * says of itself. Any disagreement with the rules throws a Violation.
  */
-import type { Batch } from '../../shared/base/batch.ts';
+import { createHash } from 'node:crypto';
+import { Batch } from '../../shared/base/batch.ts';
 import type { Applied } from '../../shared/machine/sessions.ts';
 import type { Entry, UnknownEntry } from '../../shared/machine/entry.ts';
 import type { AcceptorLogStatus } from '../../shared/paxos/acceptor.ts';
@@ -22,7 +23,7 @@ export class Violation extends Error {
   override readonly name = 'Violation';
 }
 
-/** A value that was sent for a slot at a ballot, and who voted for it. */
+/** A value that was sent for a slot at a ballot, and who voted for it. At a fast ballot there may be several. */
 interface Sent {
   readonly ballot: Ballot;
   readonly value: string;
@@ -31,6 +32,7 @@ interface Sent {
 }
 
 interface SlotRecord {
+  /** By ballot, and at fast ones by the value's identity as well. */
   readonly ballots: Map<string, Sent>;
   chosen: Sent | undefined;
   chosenAt: number;
@@ -57,6 +59,8 @@ interface LogRecord {
 export interface OracleOptions {
   /** Acceptors in a phase-2 quorum, counted here by themselves. */
   readonly phase2: number;
+  /** Acceptors in a fast quorum, likewise. */
+  readonly fast: number;
   readonly noOp: Uint8Array;
   readonly now: () => number;
   readonly count: (what: string) => void;
@@ -109,21 +113,22 @@ export class Oracle {
   /** A proposer sent an Accept: one value per (log, slot, classic ballot), for ever, and none that contradicts a choice (R2, R8). */
   accepts(message: Accept, owner: Owner): void {
     const { ballot } = message;
-    if (ballot.kind !== CLASSIC) throw new Violation('an Accept at a fast ballot');
-    if (ballot.proposer !== owner.proposer || ballot.incarnation !== owner.incarnation)
+    const isOwners = ballot.proposer === owner.proposer && ballot.incarnation === owner.incarnation;
+    if (ballot.kind === CLASSIC && !isOwners)
       throw new Violation(`R2: proposer ${String(owner.proposer)} sends an Accept at ${formatBallot(ballot)}`);
     this.#values(message.log, ballot, message.first, message.batch);
   }
 
   #values(name: string, ballot: Ballot, first: number, batch: Batch): void {
     const log = this.#log(name);
-    const key = ballotKey(ballot);
     let slot = first;
     for (const bytes of batch.values()) {
       const value = text(bytes);
       const record = this.#slot(log, slot);
+      const key = sentKey(ballot, identityBySight(ballot, bytes));
       const known = record.ballots.get(key);
       if (known === undefined) {
+        this.#countFound(record, ballot, value);
         record.ballots.set(key, { ballot, value, voters: 0 });
         // R8: whoever passed phase 1 above a choice has found its value.
         const { chosen } = record;
@@ -137,6 +142,13 @@ export class Oracle {
     }
   }
 
+  #countFound(record: SlotRecord, ballot: Ballot, value: string): void {
+    if (ballot.kind !== CLASSIC) return;
+    for (const other of record.ballots.values())
+      if (other.ballot.kind !== CLASSIC && other.voters !== 0)
+        this.#options.count(other.value === value ? 'fast votes found by phase 1' : 'fast votes of no use');
+  }
+
   // ── acceptors ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
   /** Something left an acceptor: what it says, and whether all of it is on the acceptor's disk. */
@@ -146,19 +158,21 @@ export class Oracle {
         const { message } = effect;
         if (message.kind === 'promised') this.#promised(acceptor, message, disk);
         else if (message.kind === 'accepted') {
-          const { log, ballot, first, count } = message;
-          this.#voted(acceptor, log, ballot, first, count, undefined, true, disk);
+          const { log, ballot, first, count, identity } = message;
+          this.#voted(acceptor, log, { ballot, first, count, batch: undefined, identity }, true, disk);
         } else if (message.kind === 'rejected') {
           const durable = disk.log(message.log);
           if (compareBallots(message.promised, maxBallot(durable.promised, durable.voted)) > 0)
             this.#notDurable(acceptor, `a reject for ballot ${formatBallot(message.promised)}`, message.log);
           this.#floor(acceptor, message.log, message.floor, disk);
+          const { log, ballot, first = 0, voted } = message;
+          if (voted !== undefined)
+            this.#voted(acceptor, log, { ballot, first, count: 1, batch: Batch.of([voted]) }, false, disk);
         }
         return;
       }
       case 'publish': {
-        const { log, ballot, first, count, batch } = effect.votes;
-        return this.#voted(acceptor, log, ballot, first, count, batch, true, disk);
+        return this.#voted(acceptor, effect.votes.log, effect.votes, true, disk);
       }
       case 'reply-learner':
         return this.#toldLearner(acceptor, effect.message, disk);
@@ -190,8 +204,8 @@ export class Oracle {
     if (compareBallots(disk.log(message.log).promised, ballot) < 0)
       this.#notDurable(acceptor, `promise ${formatBallot(ballot)}`, message.log);
     this.#floor(acceptor, message.log, floor, disk);
-    for (const vote of votes)
-      this.#voted(acceptor, message.log, vote.ballot, vote.first, vote.batch.count, vote.batch, false, disk);
+    for (const { ballot: at, first, batch } of votes)
+      this.#voted(acceptor, message.log, { ballot: at, first, count: batch.count, batch }, false, disk);
     // R10: what it reports from is complete. A vote that was seen to leave it is never missing.
     const mine = log.voted.get(acceptor);
     if (mine === undefined) return;
@@ -208,10 +222,7 @@ export class Oracle {
   }
 
   #toldLearner(acceptor: number, message: ToLearner, disk: DiskView): void {
-    if (message.kind === 'votes') {
-      const { log, ballot, first, count, batch } = message;
-      return this.#voted(acceptor, log, ballot, first, count, batch, false, disk);
-    }
+    if (message.kind === 'votes') return this.#voted(acceptor, message.log, message, false, disk);
     if (message.highest > disk.log(message.log).highest)
       this.#notDurable(acceptor, `highest slot ${message.highest}`, message.log);
     this.#floor(acceptor, message.log, message.floor, disk);
@@ -221,10 +232,7 @@ export class Oracle {
   #voted(
     acceptor: number,
     name: string,
-    ballot: Ballot,
-    first: number,
-    count: number,
-    batch: Batch | undefined,
+    { ballot, first, count, batch, identity }: SaidVote,
     isFresh: boolean,
     disk: DiskView,
   ): void {
@@ -237,9 +245,15 @@ export class Oracle {
     if (batch !== undefined) this.#values(name, ballot, first, batch);
     let mine = log.voted.get(acceptor);
     if (mine === undefined) log.voted.set(acceptor, (mine = new Map<number, Ballot>()));
-    const key = ballotKey(ballot);
+    const bytes = ballot.kind === CLASSIC ? undefined : batch?.values()[0];
+    const which = bytes === undefined ? identity : identityBySight(ballot, bytes);
+    if (identity !== undefined && which !== identity)
+      throw new Violation(
+        `R9: acceptor ${acceptor} gives slot ${first} of ${name} another identity than its value has`,
+      );
+    const key = sentKey(ballot, which);
     for (let slot = first; slot < first + count; slot++) {
-      if (!disk.hasVote(name, slot, ballot))
+      if (!disk.hasVote(name, slot, ballot, which))
         this.#notDurable(acceptor, `the vote in slot ${slot} at ${formatBallot(ballot)}`, name);
       const before = mine.get(slot);
       if (before === undefined || compareBallots(before, ballot) < 0) mine.set(slot, ballot);
@@ -247,14 +261,20 @@ export class Oracle {
     }
   }
 
+  /** R2: one vote of an acceptor at a ballot; R9: counted by value, and by the quorum of the ballot's kind. */
   #vote(log: LogRecord, name: string, acceptor: number, key: string, slot: number): void {
     const record = this.#slot(log, slot);
     const vote = record.ballots.get(key);
     if (vote === undefined) throw new Violation(`a vote in slot ${slot} of ${name} for a value that nobody sent`);
     const bit = 1 << acceptor;
     if ((vote.voters & bit) !== 0) return;
+    for (const other of record.ballots.values())
+      if (other !== vote && (other.voters & bit) !== 0 && compareBallots(other.ballot, vote.ballot) === 0)
+        throw new Violation(`R2: acceptor ${acceptor} voted for two values at one ballot in slot ${slot} of ${name}`);
     vote.voters |= bit;
-    if (bits(vote.voters) < this.#options.phase2) return;
+    const needed = vote.ballot.kind === CLASSIC ? this.#options.phase2 : this.#options.fast;
+    if (bits(vote.voters) < needed) return;
+    if (record.chosen === undefined && vote.ballot.kind !== CLASSIC) this.#options.count('chosen at a fast ballot');
     if (record.chosen === undefined) this.#choose(record, vote, name, slot);
     else if (record.chosen.value !== vote.value)
       throw new Violation(`agreement: two values are chosen in slot ${slot} of ${name}`);
@@ -283,7 +303,7 @@ export class Oracle {
       if (promised !== undefined && (now === undefined || compareBallots(now.promised, promised) < 0))
         throw new Violation(`R1: acceptor ${acceptor} lost promise ${formatBallot(promised)} of ${name} in a restart`);
       for (const [slot, ballot] of log.voted.get(acceptor) ?? []) {
-        if (slot < (now?.floor ?? 0) || disk.hasVote(name, slot, ballot)) continue;
+        if (slot < (now?.floor ?? 0) || disk.hasVote(name, slot, ballot, undefined)) continue;
         const later = disk.log(name).votes.get(slot)?.at(-1);
         if (later === undefined || compareBallots(later, ballot) < 0)
           throw new Violation(
@@ -424,8 +444,24 @@ function idOf(client: string, session: number, sequence: number): string {
   return `${client.slice(0, 8)}/${session}#${sequence}`;
 }
 
-function ballotKey(ballot: Ballot): string {
-  return `${ballot.round}.${ballot.proposer}.${ballot.incarnation}.${ballot.kind}`;
+/** What was said of a vote. */
+interface SaidVote {
+  readonly ballot: Ballot;
+  readonly first: number;
+  readonly count: number;
+  readonly batch: Batch | undefined;
+  readonly identity?: string | undefined;
+}
+
+/** At a classic ballot there is one value; at a fast one its identity tells it from others. */
+function sentKey(ballot: Ballot, identity: string | undefined): string {
+  return `${ballot.round}.${ballot.proposer}.${ballot.incarnation}.${ballot.kind}/${identity ?? ''}`;
+}
+
+/** The same as the shipped rule, by another hash function's code. */
+export function identityBySight(ballot: Ballot, bytes: Uint8Array): string | undefined {
+  if (ballot.kind === CLASSIC) return undefined;
+  return createHash('sha256').update(bytes).digest('hex').slice(0, 32);
 }
 
 function text(bytes: Uint8Array): string {

@@ -35,6 +35,7 @@ export type Doing =
   // what clients and operators do
   | { readonly kind: 'propose'; readonly client: number; readonly log: string; readonly payload: string }
   | { readonly kind: 'decree'; readonly client: number; readonly log: string; readonly payload: string }
+  | { readonly kind: 'fast-decree'; readonly client: number; readonly log: string; readonly payload: string }
   | { readonly kind: 'read'; readonly log: string; readonly learner: number }
   | { readonly kind: 'move'; readonly log: string; readonly to: number }
   | { readonly kind: 'drain'; readonly proposer: number; readonly ms: number }
@@ -84,6 +85,9 @@ export interface Plan {
 }
 
 const DECREES = 6;
+const FAST_DECREES = 8;
+/** Clients that propose FAST, whatever the setup says of the others. */
+export const FAST_CLIENTS = 3;
 
 /** Draws a plan. The same seed gives the same plan on every machine. */
 export function drawPlan(seed: number): Plan {
@@ -101,6 +105,8 @@ export function drawPlan(seed: number): Plan {
     });
   drawOperations(prng, setup, parts);
   if (!prng.chance(0.08)) drawFaults(prng, setup, parts);
+  // From a source of its own: what was drawn for a seed before there was a fast path is drawn as it was.
+  drawFast(new Prng(seed ^ 0x0fa57000), setup, parts);
   parts.sort((a, b) => a.at - b.at);
   return { seed, setup, parts };
 }
@@ -156,6 +162,32 @@ function drawOperations(prng: Prng, setup: Setup, parts: Part[]): void {
       parts.push({ at: at(), kind: 'move', log: prng.pick(logs), to: prng.below(setup.proposers) + 1 });
   if (prng.chance(0.2))
     parts.push({ at: at(), kind: 'drain', proposer: prng.below(setup.proposers) + 1, ms: prng.next() * 500 });
+}
+
+/** Fast decrees: alone, and in bursts of several clients that collide; on logs of their own, of Basic decrees, and of leaders. */
+function drawFast(prng: Prng, setup: Setup, parts: Part[]): void {
+  for (let i = prng.pick([0, 3, 10]); i > 0; i--) {
+    const begin = prng.next() * setup.faultsMs;
+    const kind = prng.next();
+    const log =
+      kind < 0.7
+        ? `fast-${prng.below(FAST_DECREES) + 1}`
+        : kind < 0.9
+          ? `decree-${prng.below(DECREES) + 1}`
+          : prng.pick(['a', 'b', 'c']);
+    const spread = prng.pick([0, setup.delayMs, 20]);
+    const payload = hex(prng, 8);
+    const isSame = prng.chance(0.3);
+    for (let n = prng.pick([1, 2, 2, 3]); n > 0; n--)
+      parts.push({
+        at: begin + prng.next() * spread,
+        kind: 'fast-decree',
+        client: prng.below(FAST_CLIENTS),
+        log,
+        // Equal bytes of two clients are two values.
+        payload: isSame ? payload : hex(prng, 8),
+      });
+  }
 }
 
 function drawFaults(prng: Prng, setup: Setup, parts: Part[]): void {

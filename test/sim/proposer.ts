@@ -85,15 +85,19 @@ export class SimProposer extends SimNode {
   }
 
   propose(
-    log: string,
-    entry: Uint8Array,
-    protocol: 'basic' | 'multi',
+    what: {
+      readonly log: string;
+      readonly entry: Uint8Array;
+      readonly protocol: 'basic' | 'multi' | 'fast';
+      readonly isDecree: boolean;
+    },
     retry: boolean,
     timeoutMs: number,
     answer: (answer: Answer) => void,
   ): void {
     const token = this.#call(answer);
-    this.post({ kind: 'propose', token, log, entry, protocol, retry, timeoutMs });
+    const { log, entry, protocol, isDecree } = what;
+    this.post({ kind: 'propose', token, log, entry, protocol, decree: isDecree, retry, timeoutMs });
   }
 
   /** An operator moves a log. */

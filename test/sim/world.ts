@@ -16,7 +16,7 @@ import { SimLearner } from './learner.ts';
 import { Network } from './network.ts';
 import { hex, type World } from './node.ts';
 import { Oracle, Violation } from './oracle.ts';
-import { drawPlan, type Plan, type Setup } from './plan.ts';
+import { drawPlan, FAST_CLIENTS, type Plan, type Setup } from './plan.ts';
 import { SimProposer } from './proposer.ts';
 import { Schedule } from './schedule.ts';
 
@@ -72,6 +72,8 @@ class Run implements World {
   readonly #plan: Plan;
   readonly #options: SimOptions;
   readonly #clients: SimClient[] = [];
+  /** Who proposes FAST has a stream of chance of its own. */
+  readonly #fastClients: SimClient[] = [];
   readonly #reader: SimReader;
   readonly #faults: Faults;
   readonly #coverage: Record<string, number> = {};
@@ -91,6 +93,7 @@ class Run implements World {
     this.holders = Math.min(2, setup.learners);
     this.oracle = new Oracle({
       phase2: majority,
+      fast: Math.ceil((3 * setup.acceptors) / 4),
       noOp: this.noOp,
       now: () => this.schedule.now,
       count: (what) => {
@@ -102,9 +105,10 @@ class Run implements World {
     for (let i = 0; i < setup.acceptors; i++) this.acceptors.push(new SimAcceptor(this, i));
     for (let i = 1; i <= setup.proposers; i++) this.proposers.push(new SimProposer(this, i));
     for (let i = 1; i <= setup.learners; i++) this.learners.push(new SimLearner(this, i));
-    for (let i = 0; i < setup.clients; i++) this.#clients.push(new SimClient(this, i));
+    for (let i = 0; i < setup.clients; i++) this.#clients.push(new SimClient(this, `client-${String(i)}`));
+    for (let i = 0; i < FAST_CLIENTS; i++) this.#fastClients.push(new SimClient(this, `fast-client-${String(i)}`));
     this.#reader = new SimReader(this);
-    this.#faults = new Faults(this, this.#clients, this.#reader);
+    this.#faults = new Faults(this, this.#clients, this.#fastClients, this.#reader);
   }
 
   async run(): Promise<SimResult> {
@@ -168,7 +172,11 @@ class Run implements World {
   }
 
   #isSettled(): boolean {
-    return this.#clients.every((client) => client.isDone) && this.#reader.isDone && this.#lagging() === undefined;
+    return (
+      [...this.#clients, ...this.#fastClients].every((client) => client.isDone) &&
+      this.#reader.isDone &&
+      this.#lagging() === undefined
+    );
   }
 
   #lagging(): string | undefined {
@@ -183,7 +191,8 @@ class Run implements World {
   }
 
   #unfinished(): string[] {
-    const clients = this.#clients.filter((client) => !client.isDone).map((client) => client.progress);
+    const all = [...this.#clients, ...this.#fastClients];
+    const clients = all.filter((client) => !client.isDone).map((client) => client.progress);
     if (!this.#reader.isDone) clients.push('a read is not answered');
     return [...clients, this.#lagging() ?? 'learners are level', ...this.acceptors.map((a) => a.standing)];
   }
@@ -253,6 +262,8 @@ function nameOf(note: Note): string {
       return `${note.protocol} ${note.phase} ${note.outcome}`;
     case 'rejected':
       return `rejected ${note.reason}`;
+    case 'fast':
+      return `fast ${note.outcome}`;
     default:
       return note.kind;
   }

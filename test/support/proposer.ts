@@ -210,7 +210,7 @@ export function request(change: Partial<ProposeRequest> = {}): ProposeRequest {
   const none = Buffer.alloc(0);
   return {
     ...{ header: undefined, log: 'a', protocol: 0, payload: Buffer.from('value'), client: none },
-    ...{ session: 0, sequence: 0, acknowledged: 0, retry: false },
+    ...{ session: 0, sequence: 0, acknowledged: 0, retry: false, decree: false },
     ...change,
   };
 }

@@ -63,7 +63,11 @@ describe('the door for clients', () => {
       propose({ client, sequence: 1025 }),
       'sequence 1025 is 1025 above the acknowledged 0: the window of a session is 1024',
     ],
-    ['an unknown protocol', propose({ protocol: 9 as never }), 'protocol is 9: BASIC (1) or MULTI (2) is needed'],
+    [
+      'an unknown protocol',
+      propose({ protocol: 9 as never }),
+      'protocol is 9: BASIC (1), MULTI (2) or FAST (3) is needed',
+    ],
     [
       'a burst past the window',
       proposals({ firstSequence: 1000, payloads: Array.from({ length: 26 }, () => payload) }),
@@ -85,8 +89,12 @@ describe('the door for clients', () => {
     expect(proposals({ firstSequence: 1000, payloads: Array.from({ length: 25 }, () => payload) })).not.toThrow();
   });
 
-  test('the fast protocol says that it is not served', () => {
-    expect(propose({ protocol: 3 })).toThrow(expect.objectContaining({ code: 'UNIMPLEMENTED', outcome: 'none' }));
+  test('the fast protocol is for the next slot, or for a decree', () => {
+    expect(propose({ protocol: 3 })()).toMatchObject({ protocol: 'fast', decree: false });
+    expect(propose({ protocol: 3, decree: true })()).toMatchObject({ protocol: 'fast', decree: true });
+    expect(propose({ protocol: 1 })()).toMatchObject({ protocol: 'basic', decree: true });
+    expect(propose({ protocol: 2, decree: true })).toThrow('not with MULTI');
+    expect(propose({ protocol: 3, decree: true, session: 4 })).toThrow('a decree has no session');
   });
 });
 

@@ -69,6 +69,7 @@ const toAcceptor: ToAcceptor[] = [
     ask: false,
   },
   { kind: 'accept', log, ballot, first: 0, batch, watermark: 0 },
+  { kind: 'accept', log, ballot: BALLOT_ZERO, first: 7, batch: batch.slice(0, 1), watermark: 2 },
   { kind: 'accept', log, ballot: { ...ballot, round: 2 ** 48 }, first: top - 3, batch, watermark: top },
   { kind: 'resign', log, ballot },
   { kind: 'tell', log, watermark: 17 },
@@ -98,13 +99,17 @@ const fromAcceptor: FromAcceptor[] = [
     ],
   },
   { kind: 'would-promise', log, ballot, highest: top, watermark: 0 },
-  ...(['ballot', 'floor', 'space', 'logs', 'round', 'busy', 'conflict', 'ahead'] as const).map((reason) => ({
-    ...rejected,
-    reason,
-  })),
+  ...(['ballot', 'floor', 'space', 'logs', 'round', 'busy', 'conflict', 'ahead', 'not-open'] as const).map(
+    (reason) => ({
+      ...rejected,
+      reason,
+    }),
+  ),
   { ...rejected, reason: 'led', state: 'led', leader: 2, first: 0 },
   { ...rejected, reason: 'ballot', state: 'closed', first: top },
+  { ...rejected, reason: 'conflict', ballot: BALLOT_ZERO, first: 4, voted: new Uint8Array([8, 1]) },
   { kind: 'accepted', log, ballot, first: 12, count: 3 },
+  { kind: 'accepted', log, ballot: BALLOT_ZERO, first: 12, count: 1, identity: 'a7'.repeat(16) },
 ];
 
 const fromLearner: FromLearner[] = [
@@ -116,10 +121,12 @@ const fromLearner: FromLearner[] = [
   { kind: 'tip?', log, id: 9 },
 ];
 
+const identity = '0b'.repeat(16);
 const toLearner: ToLearnerOrTip[] = [
   { kind: 'votes', log, ballot, first: 0, count: 3, batch, watermark: 0 },
   { kind: 'votes', log, ballot, first: 4, count: 1000, batch: undefined, watermark: 4 },
-  { kind: 'votes', log, ballot: fast, first: 4, count: 3, batch, watermark: 4 },
+  { kind: 'votes', log, ballot: fast, first: 4, count: 1, batch: batch.slice(0, 1), watermark: 4, identity },
+  { kind: 'votes', log, ballot: fast, first: 4, count: 1, batch: undefined, watermark: 4, identity },
   { kind: 'head', log, highest: -1, watermark: 0, floor: 0 },
   { kind: 'head', log, highest: 0, watermark: 1, floor: 1 },
   { kind: 'fetched', log, from: 4, until: 9, highest: 20, watermark: 9, floor: 4 },
@@ -387,11 +394,18 @@ describe('refused at the door, with outcome none', () => {
       () => acceptor.decodeSessionRequest(new Uint8Array([0x12, 0])),
       'is of no kind that is known here',
     ],
+    ['fast votes that do not say for what', votes({ ...toLearner[1], ballot: fast } as never), 'one of each is needed'],
     [
-      'fast votes without values',
-      votes({ ...toLearner[1], ballot: fast } as never),
-      'such votes count for classic ballots only',
+      'classic votes with an identity',
+      votes({ ...toLearner[0], identity } as never),
+      'with an identity, which is for fast ballots',
     ],
+    [
+      'two values in one Accept at a fast ballot',
+      frame({ kind: 'accept', log, ballot: BALLOT_ZERO, first: 0, batch, watermark: 0 }),
+      'one value in one slot is taken at fast ballots',
+    ],
+    ['a Prepare at a fast ballot', frame({ ...prepare, ballot: fast }), 'promises are for classic ballots'],
     [
       'votes reported twice in a promise',
       () =>

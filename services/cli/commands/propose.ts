@@ -19,30 +19,31 @@ export interface ProposeOptions extends CommonOptions {
 
 export async function propose(values: readonly string[], options: ProposeOptions, context: Context): Promise<number> {
   const base64 = options.base64 ?? false;
-  if (options.protocol !== 'multi' && options.protocol !== 'basic')
-    throw new UsageError(`--protocol must be multi or basic, not ${JSON.stringify(options.protocol)}`);
+  const { protocol } = options;
+  if (protocol !== 'multi' && protocol !== 'basic' && protocol !== 'fast')
+    throw new UsageError(`--protocol must be multi, basic or fast, not ${JSON.stringify(protocol)}`);
   const given = source(values, options, context);
   const printer = new Printer(context, options.log, base64);
   const opener = (client: SynodClient) => (): ProposeStream =>
     client.proposeStream(options.log, { onAnswer: printer.answered.bind(printer), timeoutMs: context.timeoutMs });
   if (!(given instanceof Array)) {
-    if (options.protocol === 'basic') throw new UsageError(ONE_DECREE);
+    if (protocol !== 'multi') throw new UsageError(ONE_DECREE);
     return withClient(context, ['proposer'], (client) => proposeMany(opener(client), given, base64, printer));
   }
   // Nothing is proposed before all of them are known to be values.
   const sound = given.map((each, at) => readValue(each, base64, given.length === 1 ? '' : placeOf(options, at + 1)));
   const [only] = sound;
   if (only === undefined) throw new UsageError(NO_VALUES);
-  if (options.protocol === 'basic' && sound.length > 1) throw new UsageError(ONE_DECREE);
+  if (protocol !== 'multi' && sound.length > 1) throw new UsageError(ONE_DECREE);
   return withClient(context, ['proposer'], async (client) => {
     if (sound.length > 1) return proposeMany(opener(client), sound, false, printer);
-    if (options.protocol === 'basic') printer.decided(await client.decide(options.log, only));
+    if (protocol !== 'multi') printer.decided(await client.decide(options.log, only, { protocol }));
     else printer.proposed(await client.propose(options.log, only), only);
     return OK;
   });
 }
 
-const ONE_DECREE = 'a decree is one value: give exactly one VALUE with --protocol basic';
+const ONE_DECREE = 'a decree is one value: give exactly one VALUE with --protocol basic or fast';
 const NO_VALUES = 'no values came: give at least one, one a line';
 
 type Given = string | Uint8Array;
@@ -181,12 +182,13 @@ class Printer {
           ballot: ballot ?? null,
           leader: leader ?? null,
           own,
+          ...(where.path === undefined ? {} : { path: where.path, rounds: where.rounds ?? null }),
           ...jsonValue(value, this.#base64),
         }),
       );
     } else
       io.out(
-        `${showName(log)}  slot ${String(slot)}  ballot ${ballot ?? '–'}  ${showValue(value, this.#base64)}${note}`,
+        `${showName(log)}  slot ${String(slot)}  ballot ${ballot ?? '–'}  ${showValue(value, this.#base64)}${wayOf(where)}${note}`,
       );
   }
 
@@ -202,4 +204,10 @@ class Printer {
     });
     this.#context.io.err(errorLine(named, this.#context.json));
   }
+}
+
+/** The way of a proposal that was sent FAST, for people. */
+function wayOf({ path, rounds }: Proposed): string {
+  if (path === undefined) return '';
+  return `  ${path}${rounds === undefined ? '' : `, ${String(rounds)} ${rounds === 1 ? 'ballot' : 'ballots'}`}`;
 }

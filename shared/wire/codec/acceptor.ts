@@ -5,8 +5,7 @@
  * are repeated messages, so what waits for a slow stream is joined without being encoded again.
  */
 import { assertNever } from '../../base/assert.ts';
-import { SynodError } from '../../base/errors.ts';
-import { FAST, type Ballot } from '../../paxos/ballot.ts';
+import { formatBallot, isFast, type Ballot } from '../../paxos/ballot.ts';
 import type {
   Accept,
   Accepted,
@@ -37,11 +36,13 @@ import {
   readBallot,
   readBatch,
   readEnum,
+  readIdentity,
   readOrNone,
   refuse,
   slotCount,
   whole,
   writeBallot,
+  writeIdentity,
   writeOrNone,
 } from './fields.ts';
 import { joinFrames, lengthTag, withValues } from './framing.ts';
@@ -170,14 +171,10 @@ export function readPrepare(m: wire.Prepare): Prepare {
   };
 }
 
-/** The formats have room for fast ballots, the acceptors do not vote at them: a fast vote counted by classic quorums is unsafe. */
+/** Nobody asks for promises at a fast ballot: what is open for fast voting was prepared at none, or at a classic one. */
 function classicBallot(ballot: wire.Prepare['ballot'], field: string): Ballot {
   const read = readBallot(ballot, field);
-  if (read.kind === FAST)
-    throw new SynodError(
-      'UNIMPLEMENTED',
-      `${field} is a fast ballot: this version of Synod runs Basic and Multi-Paxos, at classic ballots`,
-    );
+  if (isFast(read)) refuse(`${field} is the fast ballot ${formatBallot(read)}: promises are for classic ballots`);
   return read;
 }
 
@@ -195,10 +192,16 @@ export function writeAccept(m: Accept): wire.Accept {
 export function readAccept(m: wire.Accept): Accept {
   const batch = readBatch(m.first, m.count, m.values, 'accept');
   checkBatchLimits(batch);
+  const ballot = readBallot(m.ballot, 'accept.ballot');
+  // R9: values compete slot by slot there.
+  if (isFast(ballot) && batch.count !== 1)
+    refuse(
+      `an Accept with ${String(batch.count)} values at the fast ballot ${formatBallot(ballot)}: one value in one slot is taken at fast ballots`,
+    );
   return {
     kind: 'accept',
     log: logName(m.log),
-    ballot: classicBallot(m.ballot, 'accept.ballot'),
+    ballot,
     first: m.first,
     batch,
     watermark: whole(m.watermark, 'accept.watermark'),
@@ -335,6 +338,7 @@ const REASONS: readonly (RejectReason | undefined)[] = [
   'busy',
   'conflict',
   'ahead',
+  'not-open',
 ];
 
 /** How a log stands, by the enum's numbers; the network and the journal use the same. */
@@ -352,6 +356,7 @@ function writeRejected(m: Rejected): wire.Rejected {
     highest: writeOrNone(m.highest),
     watermark: m.watermark,
     floor: m.floor,
+    voted: m.voted,
   };
 }
 
@@ -368,19 +373,23 @@ function readRejected(m: wire.Rejected): Rejected {
     highest: readOrNone(m.highest, 'rejected.highest'),
     watermark: whole(m.watermark, 'rejected.watermark'),
     floor: whole(m.floor, 'rejected.floor'),
+    ...(m.voted === undefined ? {} : { voted: m.voted }),
   };
 }
 
 function writeAccepted(m: Accepted): wire.Accepted {
-  return { log: m.log, ballot: writeBallot(m.ballot), first: m.first, count: m.count };
+  const { log, first, count, identity } = m;
+  return { log, ballot: writeBallot(m.ballot), first, count, identity: writeIdentity(identity) };
 }
 
 function readAccepted(m: wire.Accepted): Accepted {
+  const ballot = readBallot(m.ballot, 'accepted.ballot');
   return {
     kind: 'accepted',
     log: logName(m.log),
-    ballot: readBallot(m.ballot, 'accepted.ballot'),
+    ballot,
     first: whole(m.first, 'accepted.first'),
     count: slotCount(m.first, m.count, 'accepted.count'),
+    ...readIdentity(ballot, m.count, m.identity === undefined ? [] : [m.identity], 'accepted'),
   };
 }

@@ -1,5 +1,4 @@
 /** The door for clients: what ProposerService and LearnerService take from anybody, with every limit checked (R15: outcome none). */
-import { SynodError } from '../../base/errors.ts';
 import { LIMITS, RESERVED_LOG_PREFIX } from '../../base/limits.ts';
 import type { Proposals, ProposeStreamHello } from '../gen/synod/v1/proposer.ts';
 import type { OpenSessionRequest, ProposeRequest } from '../gen/synod/v1/proposer_service.ts';
@@ -7,7 +6,7 @@ import { hexOf, ID_BYTES, logName, notBelow, refuse, whole } from './fields.ts';
 import { readClientHeader } from './header.ts';
 import type { Header } from './header.ts';
 
-export type Protocol = 'basic' | 'multi';
+export type Protocol = 'basic' | 'multi' | 'fast';
 
 /** A proposal's place in a session. */
 export interface SessionPlace {
@@ -24,9 +23,11 @@ export interface ProposeDemand {
   readonly log: string;
   readonly protocol: Protocol;
   readonly payload: Uint8Array;
+  /** The value of slot 0. BASIC always is one, MULTI never. */
+  readonly decree: boolean;
   /** Undefined: the proposer uses a session of its own. */
   readonly place: SessionPlace | undefined;
-  /** BASIC only: the client that wants to recognise its value, 32 hex digits. */
+  /** Decrees only: the client that wants to recognise its value, 32 hex digits. */
   readonly client: string | undefined;
   readonly retry: boolean;
 }
@@ -40,13 +41,17 @@ export function readProposeRequest(m: ProposeRequest): ProposeDemand {
   const header = readClientHeader(m.header);
   const log = readClientLog(m.log);
   const payload = readPayload(m.payload);
-  if (protocol === 'basic') return { header, log, protocol, payload, place: undefined, client, retry: m.retry };
+  const decree = protocol === 'basic' || m.decree;
+  if (decree && protocol === 'multi') refuse('a decree is proposed with BASIC or FAST, not with MULTI');
+  if (decree && (m.session !== 0 || m.sequence !== 0) && protocol === 'fast')
+    refuse('a decree has no session and no sequence number');
+  if (decree) return { header, log, protocol, payload, decree, place: undefined, client, retry: m.retry };
   if (client === undefined) {
     if (m.session !== 0 || m.sequence !== 0 || m.retry)
       refuse(
         'the proposal has a session, a sequence number or the retry mark, but no client: send the client id that opened the session',
       );
-    return { header, log, protocol, payload, place: undefined, client, retry: false };
+    return { header, log, protocol, payload, decree, place: undefined, client, retry: false };
   }
   const acknowledged = whole(m.acknowledged, 'acknowledged');
   const place = {
@@ -55,7 +60,7 @@ export function readProposeRequest(m: ProposeRequest): ProposeDemand {
     sequence: readSequence(m.sequence, 1, acknowledged),
     acknowledged,
   };
-  return { header, log, protocol, payload, place, client, retry: m.retry };
+  return { header, log, protocol, payload, decree, place, client, retry: m.retry };
 }
 
 export function readOpenSessionRequest(m: OpenSessionRequest): { header: Header; log: string; client: string } {
@@ -76,8 +81,8 @@ export interface StreamHello {
 }
 
 export function readProposeStreamHello(m: ProposeStreamHello): StreamHello {
-  if (readProtocol(m.protocol) === 'basic')
-    refuse('a stream proposes with MULTI: a decree is one proposal, for which Propose is there');
+  if (readProtocol(m.protocol) !== 'multi')
+    refuse('a stream proposes with MULTI: BASIC and FAST are for single proposals, for which Propose is there');
   const client = m.client.length === 0 ? undefined : hexOf(m.client, ID_BYTES, 'hello.client');
   if (client === undefined && m.session !== undefined)
     refuse('hello.session needs hello.client, the client that opened it');
@@ -151,8 +156,8 @@ function readProtocol(protocol: number): Protocol {
     case 1:
       return 'basic';
     case 3:
-      throw new SynodError('UNIMPLEMENTED', 'protocol FAST is not served here: propose with MULTI or BASIC');
+      return 'fast';
     default:
-      return refuse(`protocol is ${String(protocol)}: BASIC (1) or MULTI (2) is needed`);
+      return refuse(`protocol is ${String(protocol)}: BASIC (1), MULTI (2) or FAST (3) is needed`);
   }
 }

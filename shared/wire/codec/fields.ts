@@ -7,7 +7,7 @@
 import { Batch } from '../../base/batch.ts';
 import { SynodError } from '../../base/errors.ts';
 import { LIMITS } from '../../base/limits.ts';
-import { BALLOT_ZERO, CLASSIC, FAST } from '../../paxos/ballot.ts';
+import { BALLOT_ZERO, CLASSIC, FAST, formatBallot, isFast } from '../../paxos/ballot.ts';
 import type { Ballot } from '../../paxos/ballot.ts';
 
 /** A ballot as it stands in generated messages, those of the network and those of the journal. */
@@ -131,6 +131,32 @@ export function writeBallot(ballot: Ballot): WireBallot {
     incarnation: bytesOf(ballot.incarnation, INCARNATION_BYTES, 'incarnation'),
     kind: ballot.kind === FAST ? 1 : 2,
   };
+}
+
+/** R9: at a fast ballot several values compete, so a vote there is for one slot and says for which value; a classic one never does. */
+export function readIdentity(
+  ballot: Ballot,
+  count: number,
+  identities: readonly Uint8Array[],
+  field: string,
+): { readonly identity?: string } {
+  const [identity] = identities;
+  if (!isFast(ballot)) {
+    if (identity !== undefined)
+      refuse(
+        `${field}: a vote at the classic ballot ${formatBallot(ballot)} with an identity, which is for fast ballots`,
+      );
+    return {};
+  }
+  if (identity === undefined || identities.length > 1 || count !== 1)
+    refuse(
+      `${field}: votes at the fast ballot ${formatBallot(ballot)} for ${String(count)} slots with ${String(identities.length)} identities: one of each is needed`,
+    );
+  return { identity: hexOf(identity, ID_BYTES, `${field}.identity`) };
+}
+
+export function writeIdentity(identity: string | undefined): Uint8Array | undefined {
+  return identity === undefined ? undefined : bytesOf(identity, ID_BYTES, 'identity');
 }
 
 /** Reads framed values, one a slot from `first` on. */

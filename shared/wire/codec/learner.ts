@@ -1,7 +1,6 @@
 /** Between learners and acceptors: domain messages ⇄ frames of AcceptorService.Follow. */
 import { assertNever } from '../../base/assert.ts';
 import type { Batch } from '../../base/batch.ts';
-import { FAST, formatBallot } from '../../paxos/ballot.ts';
 import type { Remembered } from '../../paxos/introduction.ts';
 import type {
   Fetch,
@@ -27,6 +26,7 @@ import {
   parse,
   readBallot,
   readBatch,
+  readIdentity,
   readOrNone,
   refuse,
   slotCount,
@@ -240,21 +240,12 @@ function writeVotes(m: Votes): wire.Votes {
     count: m.count,
     values: m.batch?.bytes,
     watermark: m.watermark,
-    identities: [],
+    identities: m.identity === undefined ? [] : [bytesOf(m.identity, ID_BYTES, 'identity')],
   };
 }
 
 function readVotes(m: wire.Votes): Votes {
   const ballot = readBallot(m.ballot, 'votes.ballot');
-  // R9: at a fast ballot several values compete, so a vote that does not say for which counts for none.
-  if (ballot.kind === FAST && m.values === undefined)
-    refuse(
-      `votes at the fast ballot ${formatBallot(ballot)} come without their values: such votes count for classic ballots only`,
-    );
-  if (m.identities.length > 0)
-    refuse(
-      `votes come with ${String(m.identities.length)} identities: this learner counts votes with values and classic votes only`,
-    );
   const first = whole(m.first, 'votes.first');
   return {
     kind: 'votes',
@@ -264,6 +255,7 @@ function readVotes(m: wire.Votes): Votes {
     count: slotCount(first, m.count, 'votes.count'),
     batch: m.values === undefined ? undefined : readBatch(first, m.count, m.values, 'votes'),
     watermark: whole(m.watermark, 'votes.watermark'),
+    ...readIdentity(ballot, m.count, m.identities, 'votes'),
   };
 }
 

@@ -175,7 +175,7 @@ describe('propose', () => {
     [['propose', 'a', '', 'b'], 'the value is empty|an empty line is no value'],
     [['propose', '--file', '/nowhere/at/all'], 'cannot be read'],
     [['propose', 'a', '--file', 'b'], 'give values or --file, not both'],
-    [['propose', 'a', '--protocol', 'raft'], '--protocol must be multi or basic, not "raft"'],
+    [['propose', 'a', '--protocol', 'raft'], '--protocol must be multi, basic or fast, not "raft"'],
     [['propose', 'a', 'b', '--protocol', 'basic'], 'a decree is one value'],
     [['propose', 'a', '--timeout', '0'], '--timeout must be a whole number from 1 to 86400, not "0"'],
     [['propose', 'a', '--log', ''], 'the log has no name'],

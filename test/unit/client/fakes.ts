@@ -122,7 +122,8 @@ export async function fakeProposer(log: FakeLog, leader = 1): Promise<FakePropos
         }
         const { log: name, client, session, sequence } = request;
         const base = { log: name, slot: apply(), ballot: BALLOT, leader, own: true, client, session, sequence };
-        answer(null, { ...base, payload: request.protocol === 1 ? request.payload : Buffer.alloc(0) });
+        const way = request.protocol === 3 ? ({ path: 1, rounds: 1 } as const) : ({ path: 0, rounds: 0 } as const);
+        answer(null, { ...base, ...way, payload: request.decree ? request.payload : Buffer.alloc(0) });
       },
       openSession: (
         { request }: ServerUnaryCall<OpenSessionRequest, OpenSessionResponse>,

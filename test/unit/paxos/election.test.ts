@@ -19,6 +19,7 @@ function context(proposer: number, start = 'a'): Context {
     now: 0,
     random: 0.5,
     lastRound: 0,
+    down: 0,
     out: [],
   };
 }

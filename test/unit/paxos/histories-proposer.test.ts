@@ -71,6 +71,7 @@ function context(self: number, n = 3): Context {
     now: 1_000,
     random: 0.5,
     lastRound: 0,
+    down: 0,
     out: [],
   };
 }

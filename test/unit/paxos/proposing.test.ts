@@ -52,6 +52,7 @@ describe('a fresh ballot', () => {
     now: 0,
     random: 0,
     lastRound,
+    down: 0,
     out: [],
   });
 

@@ -48,10 +48,15 @@ export const RejectReason = {
   REJECT_REASON_ROUND: 6,
   /** REJECT_REASON_BUSY - Too much is waiting here. */
   REJECT_REASON_BUSY: 7,
-  /** REJECT_REASON_CONFLICT - Another value has this acceptor's vote at this very ballot: the sender broke R2. */
+  /**
+   * REJECT_REASON_CONFLICT - Another value has this acceptor's vote at this very ballot. At a fast ballot that is a collision, and `voted` says for what;
+   * at a classic ballot the sender broke R2.
+   */
   REJECT_REASON_CONFLICT: 8,
   /** REJECT_REASON_AHEAD - The Accept ends more than 65,536 slots above the greatest watermark known here and in it. */
   REJECT_REASON_AHEAD: 9,
+  /** REJECT_REASON_NOT_OPEN - The fast ballot is not open at this slot. */
+  REJECT_REASON_NOT_OPEN: 10,
 } as const;
 
 export type RejectReason = typeof RejectReason[keyof typeof RejectReason];
@@ -67,6 +72,7 @@ export namespace RejectReason {
   export type REJECT_REASON_BUSY = typeof RejectReason.REJECT_REASON_BUSY;
   export type REJECT_REASON_CONFLICT = typeof RejectReason.REJECT_REASON_CONFLICT;
   export type REJECT_REASON_AHEAD = typeof RejectReason.REJECT_REASON_AHEAD;
+  export type REJECT_REASON_NOT_OPEN = typeof RejectReason.REJECT_REASON_NOT_OPEN;
 }
 
 export const RosterState = {
@@ -167,8 +173,11 @@ export interface Rejected {
   highest?: number | undefined;
   watermark: number;
   floor: number;
+  /** CONFLICT at a fast ballot: the Entry that has this acceptor's vote there. */
+  voted?: Uint8Array | undefined;
 }
 
+/** At a fast ballot, which belongs to nobody or to the one who opened it, any proposer may send an Accept, of one value. */
 export interface Accept {
   log: string;
   ballot: Ballot | undefined;
@@ -187,6 +196,8 @@ export interface Accepted {
   ballot: Ballot | undefined;
   first: number;
   count: number;
+  /** At a fast ballot: what was voted for, as in Votes. Left out at classic ballots. */
+  identity?: Uint8Array | undefined;
 }
 
 /** The leader gives the log up: its grace ends, the log is closed. */
@@ -335,8 +346,8 @@ export interface Votes {
   /** The greatest watermark that this acceptor was told. */
   watermark: number;
   /**
-   * At fast ballots without values: what was voted for, one a slot, each the first 16 bytes of the SHA-256 of (client, sequence,
-   * payload) (R9). At classic ballots empty, because there the ballot and slot name the value.
+   * At fast ballots: what was voted for, one a slot, each the first 16 bytes of the SHA-256 of the encoded Entry, which holds
+   * client, session, sequence and payload (R9). At classic ballots empty, because there the ballot and slot name the value.
    */
   identities: Uint8Array[];
 }
@@ -932,6 +943,7 @@ function createBaseRejected(): Rejected {
     highest: undefined,
     watermark: 0,
     floor: 0,
+    voted: undefined,
   };
 }
 
@@ -966,6 +978,9 @@ export const Rejected: MessageFns<Rejected> = {
     }
     if (message.floor !== 0) {
       writer.uint32(80).uint64(message.floor);
+    }
+    if (message.voted !== undefined) {
+      writer.uint32(90).bytes(message.voted);
     }
     return writer;
   },
@@ -1063,6 +1078,14 @@ export const Rejected: MessageFns<Rejected> = {
             message.floor = longToNumber(reader.uint64());
             continue;
           }
+          case 11: {
+            if (tag !== 90) {
+              break;
+            }
+
+            message.voted = reader.bytes();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1094,6 +1117,7 @@ export const Rejected: MessageFns<Rejected> = {
     message.highest = object.highest ?? undefined;
     message.watermark = object.watermark ?? 0;
     message.floor = object.floor ?? 0;
+    message.voted = object.voted ?? undefined;
     return message;
   },
 };
@@ -1216,7 +1240,7 @@ export const Accept: MessageFns<Accept> = {
 };
 
 function createBaseAccepted(): Accepted {
-  return { log: "", ballot: undefined, first: 0, count: 0 };
+  return { log: "", ballot: undefined, first: 0, count: 0, identity: undefined };
 }
 
 export const Accepted: MessageFns<Accepted> = {
@@ -1232,6 +1256,9 @@ export const Accepted: MessageFns<Accepted> = {
     }
     if (message.count !== 0) {
       writer.uint32(32).uint32(message.count);
+    }
+    if (message.identity !== undefined) {
+      writer.uint32(42).bytes(message.identity);
     }
     return writer;
   },
@@ -1281,6 +1308,14 @@ export const Accepted: MessageFns<Accepted> = {
             message.count = reader.uint32();
             continue;
           }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.identity = reader.bytes();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1304,6 +1339,7 @@ export const Accepted: MessageFns<Accepted> = {
       : undefined;
     message.first = object.first ?? 0;
     message.count = object.count ?? 0;
+    message.identity = object.identity ?? undefined;
     return message;
   },
 };

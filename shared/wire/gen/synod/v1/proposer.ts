@@ -19,7 +19,10 @@ export const Protocol = {
   PROTOCOL_BASIC: 1,
   /** PROTOCOL_MULTI - The log's leader gives the proposal the next slot. */
   PROTOCOL_MULTI: 2,
-  /** PROTOCOL_FAST - Straight to the acceptors, without a leader. */
+  /**
+   * PROTOCOL_FAST - Straight to the acceptors, without a leader: two message delays where nobody else proposes at once. What cannot go that way
+   * is recovered, or goes the way of MULTI or BASIC, and the answer says so.
+   */
   PROTOCOL_FAST: 3,
 } as const;
 
@@ -30,6 +33,27 @@ export namespace Protocol {
   export type PROTOCOL_BASIC = typeof Protocol.PROTOCOL_BASIC;
   export type PROTOCOL_MULTI = typeof Protocol.PROTOCOL_MULTI;
   export type PROTOCOL_FAST = typeof Protocol.PROTOCOL_FAST;
+}
+
+/** How a proposal that was sent FAST came to be chosen. */
+export const Path = {
+  /** PATH_UNSPECIFIED - The proposal was not sent FAST. */
+  PATH_UNSPECIFIED: 0,
+  /** PATH_FAST - A fast quorum voted for one value at a fast ballot. */
+  PATH_FAST: 1,
+  /** PATH_RECOVERED - Proposals collided, or votes of others stood in the way: a classic ballot decided between them. */
+  PATH_RECOVERED: 2,
+  /** PATH_CLASSIC - The log was not open for fast voting, or too few acceptors answered for a fast quorum. */
+  PATH_CLASSIC: 3,
+} as const;
+
+export type Path = typeof Path[keyof typeof Path];
+
+export namespace Path {
+  export type PATH_UNSPECIFIED = typeof Path.PATH_UNSPECIFIED;
+  export type PATH_FAST = typeof Path.PATH_FAST;
+  export type PATH_RECOVERED = typeof Path.PATH_RECOVERED;
+  export type PATH_CLASSIC = typeof Path.PATH_CLASSIC;
 }
 
 /** How a log stands at a proposer. */

@@ -22,6 +22,7 @@ import {
 } from "@grpc/grpc-js";
 import { Ballot, Header, Link, Process, Queue } from "./common.ts";
 import {
+  Path,
   Proposals,
   ProposalsChosen,
   ProposalsRefused,
@@ -54,6 +55,8 @@ export interface ProposeRequest {
   acknowledged: number;
   /** This proposal was sent before, to any proposer. */
   retry: boolean;
+  /** FAST: the value of slot 0, as BASIC, which always is one. Such a proposal has no session and no sequence. */
+  decree: boolean;
 }
 
 export interface ProposeResponse {
@@ -63,18 +66,22 @@ export interface ProposeResponse {
   ballot?:
     | Ballot
     | undefined;
-  /** The proposer that led. Left out for BASIC. */
+  /** The proposer that led. Left out for decrees. */
   leader?:
     | number
     | undefined;
-  /** BASIC: what was chosen. Empty for MULTI, where it is what was proposed. */
+  /** A decree: what was chosen. Empty otherwise, where it is what was proposed. */
   payload: Uint8Array;
-  /** False only for BASIC: another proposal was chosen before this one. */
+  /** False only for a decree: another proposal was chosen before this one. */
   own: boolean;
   /** The id under which it was proposed. */
   client: Uint8Array;
   session: number;
   sequence: number;
+  /** FAST: the way it took. */
+  path: Path;
+  /** Decrees and FAST: ballots that this proposer tried until it was chosen, the fast one included. 0 where it cannot say. */
+  rounds: number;
 }
 
 export interface ProposeStreamRequest {
@@ -174,6 +181,7 @@ function createBaseProposeRequest(): ProposeRequest {
     sequence: 0,
     acknowledged: 0,
     retry: false,
+    decree: false,
   };
 }
 
@@ -205,6 +213,9 @@ export const ProposeRequest: MessageFns<ProposeRequest> = {
     }
     if (message.retry !== false) {
       writer.uint32(72).bool(message.retry);
+    }
+    if (message.decree !== false) {
+      writer.uint32(80).bool(message.decree);
     }
     return writer;
   },
@@ -294,6 +305,14 @@ export const ProposeRequest: MessageFns<ProposeRequest> = {
             message.retry = reader.bool();
             continue;
           }
+          case 10: {
+            if (tag !== 80) {
+              break;
+            }
+
+            message.decree = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -322,6 +341,7 @@ export const ProposeRequest: MessageFns<ProposeRequest> = {
     message.sequence = object.sequence ?? 0;
     message.acknowledged = object.acknowledged ?? 0;
     message.retry = object.retry ?? false;
+    message.decree = object.decree ?? false;
     return message;
   },
 };
@@ -337,6 +357,8 @@ function createBaseProposeResponse(): ProposeResponse {
     client: new Uint8Array(0),
     session: 0,
     sequence: 0,
+    path: 0,
+    rounds: 0,
   };
 }
 
@@ -368,6 +390,12 @@ export const ProposeResponse: MessageFns<ProposeResponse> = {
     }
     if (message.sequence !== 0) {
       writer.uint32(72).uint64(message.sequence);
+    }
+    if (message.path !== 0) {
+      writer.uint32(80).int32(message.path);
+    }
+    if (message.rounds !== 0) {
+      writer.uint32(88).uint32(message.rounds);
     }
     return writer;
   },
@@ -457,6 +485,22 @@ export const ProposeResponse: MessageFns<ProposeResponse> = {
             message.sequence = longToNumber(reader.uint64());
             continue;
           }
+          case 10: {
+            if (tag !== 80) {
+              break;
+            }
+
+            message.path = reader.int32() as any;
+            continue;
+          }
+          case 11: {
+            if (tag !== 88) {
+              break;
+            }
+
+            message.rounds = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -485,6 +529,8 @@ export const ProposeResponse: MessageFns<ProposeResponse> = {
     message.client = object.client ?? new Uint8Array(0);
     message.session = object.session ?? 0;
     message.sequence = object.sequence ?? 0;
+    message.path = object.path ?? 0;
+    message.rounds = object.rounds ?? 0;
     return message;
   },
 };
