@@ -74,14 +74,14 @@ export const PLANTED_FAULTS: readonly PlantedFault[] = [
   {
     name: 'the value choice ignores the votes of phase 1',
     file: 'shared/paxos/phase1.ts',
-    find: 'for (const { first, vote } of report.votes) merge(found, first, vote, from, to);',
+    find: 'for (const { first, vote } of report.votes) merge(found, acceptor, first, vote, from, to);',
     replace: '',
   },
   {
     name: 'the value choice takes the lowest ballot',
     file: 'shared/paxos/phase1.ts',
-    find: 'if (order !== 0) return order > 0 ? cut : old;',
-    replace: 'if (order !== 0) return order < 0 ? cut : old;',
+    find: 'if (order !== 0) return order > 0 ? mine : old;',
+    replace: 'if (order !== 0) return order < 0 ? mine : old;',
     isSeldom: true,
   },
   {
@@ -93,7 +93,7 @@ export const PLANTED_FAULTS: readonly PlantedFault[] = [
   {
     name: 'a learner counts votes without their ballot',
     file: 'shared/paxos/learner.ts',
-    find: 'const mine = tallies.find((t) => sameBallot(t.ballot, votes.ballot));',
+    find: 'const mine = tallies.find((t) => sameBallot(t.ballot, votes.ballot) && t.identity === identity);',
     replace: 'const mine = tallies[0];',
   },
   {
@@ -241,5 +241,61 @@ export const PLANTED_FAULTS: readonly PlantedFault[] = [
     file: 'shared/paxos/proposer.ts',
     find: 'if (leader.pause(backoffMs(ctx, leader.attempts))) return;',
     replace: '',
+  },
+  {
+    name: 'a fast quorum one too small',
+    file: 'shared/paxos/quorum.ts',
+    find: 'const isFast = (members: number): boolean => bitCount(members) >= fast;',
+    replace: 'const isFast = (members: number): boolean => bitCount(members) >= fast - 1;',
+  },
+  {
+    name: 'plurality choice: the value with the most votes, whatever their ballots',
+    file: 'shared/paxos/phase1.ts',
+    find: 'if (order !== 0) return order > 0 ? mine : old;',
+    replace: 'if (order !== 0) return mine.values.length > old.values.length ? mine : old;',
+  },
+  {
+    name: 'a recovery ignores fast votes',
+    file: 'shared/paxos/phase1.ts',
+    find: 'for (const { first, vote } of report.votes) merge(',
+    replace: 'for (const { first, vote } of report.votes) if (!isFast(vote.ballot)) merge(',
+  },
+  {
+    name: 'a recovery takes any fast vote, not the one that may be chosen',
+    file: 'shared/paxos/phase1.ts',
+    find: 'return (possible[0] ?? [...values].sort(byVotes)[0])?.batch;',
+    replace: 'return [...values].sort((a, b) => byVotes(b, a))[0]?.batch;',
+  },
+  {
+    name: 'history (a): fast votes of others are taken for promises, and a value is sent without phase 1',
+    file: 'shared/paxos/round.ts',
+    find: '    sendTo(ctx, undefined, this.#message(ballot, this.#from));\n  }',
+    replace:
+      "    sendTo(ctx, undefined, this.#message(ballot, this.#from));\n    if (this.task.kind === 'decree' && this.log.startsWith('fast')) {\n      const flight = { ballot, first: 0, batch: Batch.of([this.task.entry]), voters: 0, sentAt: ctx.now, since: ctx.now };\n      this.#phase = { kind: 'accepting', ballot, flights: [flight], since: ctx.now, no: 0, full: 0 };\n      this.#accept(undefined, flight);\n    }\n  }",
+  },
+  {
+    name: 'history (c): a learner takes the value from one acceptor and the votes from others',
+    file: 'shared/paxos/learner.ts',
+    find: 'sameBallot(t.ballot, votes.ballot) && t.identity === identity)',
+    replace: 'sameBallot(t.ballot, votes.ballot))',
+    also: { find: 'mine.batch.equals(batch),', replace: 'true,' },
+  },
+  {
+    name: 'history (d): values are told apart without their clients, and two are told that theirs is chosen',
+    file: 'shared/paxos/identity.ts',
+    find: 'const digest = sha256(value);',
+    replace: 'const digest = sha256(value.subarray(20));',
+  },
+  {
+    name: 'an acceptor gives a second vote at a fast ballot',
+    file: 'shared/paxos/acceptor.ts',
+    find: 'if (!value.batch.equals(batch.slice(from - first, to - first))) {',
+    replace: 'if (!isFast(ballot) && !value.batch.equals(batch.slice(from - first, to - first))) {',
+  },
+  {
+    name: 'a proposer counts a classic quorum of fast votes',
+    file: 'shared/paxos/fast.ts',
+    find: 'if (value !== undefined && this.#ctx.quorum.isFast(voters)) return this.#chosen(value);',
+    replace: 'if (value !== undefined && this.#ctx.quorum.isPhase2(voters)) return this.#chosen(value);',
   },
 ];

@@ -1,7 +1,7 @@
 // Goal: Fast Paxos at ballot zero, sentence by sentence (R1, R2, R8, R9), and the mistakes that careful people made with it. Method: a
 // proposer, an acceptor and a learner by hand, and real ones together; beside the rules, the same histories judged wrongly.
 import { describe, expect, test } from '@jest/globals';
-import { Batch } from '../../../shared/base/batch.ts';
+import type { Batch } from '../../../shared/base/batch.ts';
 import { BALLOT_ZERO, type Ballot } from '../../../shared/paxos/ballot.ts';
 import { identityOf } from '../../../shared/paxos/identity.ts';
 import { Learner, type LearnerEffect } from '../../../shared/paxos/learner.ts';
