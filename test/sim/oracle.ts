@@ -55,8 +55,8 @@ interface LogRecord {
 }
 
 export interface OracleOptions {
-  /** Acceptors in a phase-2 quorum, counted here by themselves. */
-  readonly phase2: number;
+  /** Whether these positions, as a set of bits, are a phase-2 quorum: by an enumeration that is not the machines' own. */
+  readonly isPhase2: (voters: number) => boolean;
   readonly noOp: Uint8Array;
   readonly now: () => number;
   readonly count: (what: string) => void;
@@ -254,7 +254,7 @@ export class Oracle {
     const bit = 1 << acceptor;
     if ((vote.voters & bit) !== 0) return;
     vote.voters |= bit;
-    if (bits(vote.voters) < this.#options.phase2) return;
+    if (!this.#options.isPhase2(vote.voters)) return;
     if (record.chosen === undefined) this.#choose(record, vote, name, slot);
     else if (record.chosen.value !== vote.value)
       throw new Violation(`agreement: two values are chosen in slot ${slot} of ${name}`);
@@ -430,10 +430,4 @@ function ballotKey(ballot: Ballot): string {
 
 function text(bytes: Uint8Array): string {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('latin1');
-}
-
-function bits(set: number): number {
-  let count = 0;
-  for (let rest = set; rest !== 0; rest &= rest - 1) count++;
-  return count;
 }
