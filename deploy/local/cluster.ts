@@ -5,10 +5,12 @@
 import { parseArgs } from 'node:util';
 import { EXIT } from '../../shared/platform/lifecycle.ts';
 import { SynodError, messageOf } from '../../shared/base/errors.ts';
+import { quorumSystem } from '../../shared/paxos/quorum-setting.ts';
+import type { QuorumSystem } from '../../shared/paxos/quorum.ts';
 import { nearest } from '../../shared/platform/config/nearest.ts';
 import { claimFolder } from './folder.ts';
 import type { ClaimedFolder } from './folder.ts';
-import { CLAIMED_MEMBERS_MAX, ROLES, checkPorts, claimPortBase, layout } from './layout.ts';
+import { CLAIMED_MEMBERS_MAX, MAJORITY, ROLES, checkPorts, claimPortBase, idsUpTo, layout } from './layout.ts';
 import type { Member, PortClaim, Role, Shape } from './layout.ts';
 import { RoleProcess } from './role-process.ts';
 import type { RoleCommand } from './role-process.ts';
@@ -79,14 +81,16 @@ export interface Cluster {
 /** Starts a cluster and waits until a proposal would succeed. Throws a SynodError with one clear sentence; nothing runs then. */
 export async function startCluster(options: ClusterOptions): Promise<Cluster> {
   const { acceptors = 3, proposers = 2, learners = 2 } = options;
-  const shape: Shape = { acceptors, proposers, learners };
+  const { quorum = MAJORITY } = options;
+  const shape: Shape = { acceptors, proposers, learners, quorum };
+  const system = quorumSystem(quorum, idsUpTo(acceptors));
   const say = options.say ?? ((): void => undefined);
   const { portBase, members, folder, release } = await claimPlace(options, shape);
   let reportRefusal: (why: string) => void = () => undefined;
   const refused = new Promise<string>((resolve) => (reportRefusal = resolve));
   let isStarted = false;
   const onRefused = (who: RoleProcess): void => {
-    if (!suffices(processes)) reportRefusal(refusals(processes).join('\n'));
+    if (!suffices(system, processes)) reportRefusal(refusals(processes).join('\n'));
     else if (isStarted) say(goesOn(who, processes));
   };
   const processes = members.map(
@@ -124,7 +128,7 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
     restart: (role, id) => of(role, id).restartNow(),
     ready: (chosen) => {
       const asked = chosen?.map(({ role, id }) => of(role, id));
-      return waitReady(processes, asked, { readyMsMax, laggardsMsMax: Infinity, say, signal: options.signal });
+      return waitReady(system, processes, asked, { readyMsMax, laggardsMsMax: Infinity, say, signal: options.signal });
     },
     stop() {
       stopping ??= stopAll(processes, stopMsMax).finally(release);
@@ -134,7 +138,7 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
   try {
     for (const each of processes) each.start();
     const { laggardsMsMax = Infinity, signal } = options;
-    await waitReady(processes, undefined, { readyMsMax, laggardsMsMax, say, signal });
+    await waitReady(system, processes, undefined, { readyMsMax, laggardsMsMax, say, signal });
   } catch (error) {
     await cluster.stop();
     throw error;
@@ -186,15 +190,18 @@ function refusals(processes: readonly RoleProcess[]): string[] {
   return processes.flatMap(({ refusal }) => refusal ?? []);
 }
 
-/** Whether a quorum of acceptors, a proposer and a learner are among those that count: by default all that do not refuse to run. */
+/** Whether quorums of acceptors, a proposer and a learner are among those that count: by default all that do not refuse to run. */
 function suffices(
+  quorum: QuorumSystem,
   processes: readonly RoleProcess[],
   counts: (each: RoleProcess) => boolean = ({ refusal }) => refusal === undefined,
 ): boolean {
   return ROLES.every((role) => {
-    const all = processes.filter(({ member }) => member.role === role);
-    const left = all.filter(counts).length;
-    return left >= (role === 'acceptor' ? Math.floor(all.length / 2) + 1 : 1);
+    const left = processes.filter((each) => each.member.role === role && counts(each));
+    if (role !== 'acceptor') return left.length > 0;
+    // Somebody must come to lead before anything is chosen.
+    const positions = left.reduce((set, { member }) => set | (1 << (member.id - 1)), 0);
+    return quorum.isPhase1(positions) && quorum.isPhase2(positions);
   });
 }
 
@@ -221,7 +228,8 @@ function roleArguments(member: Member, members: readonly Member[], cluster: stri
 /** Arguments that the caller gave, and one that follows from the shape. */
 function ownArguments(role: Role, shape: Shape, options: ClusterOptions): readonly string[] {
   const { roleArguments: given, env, faults = false } = options;
-  const own = [...(faults ? ['--faults'] : []), ...(given?.[role] ?? [])];
+  const system = shape.quorum === undefined ? [] : ['--quorum', shape.quorum];
+  const own = [...(faults ? ['--faults'] : []), ...system, ...(given?.[role] ?? [])];
   const isSet =
     own.some((argument) => argument.startsWith('--trim-holders')) ||
     { ...process.env, ...env }['SYNOD_TRIM_HOLDERS'] !== undefined;
@@ -243,6 +251,7 @@ const RESTARTS_MAX = 3;
 
 /** Asks members, those that were chosen or all that do not refuse, until they are ready. What a proposer calls ready includes a quorum and a learner that it can reach. */
 async function waitReady(
+  quorum: QuorumSystem,
   all: readonly RoleProcess[],
   chosen: readonly RoleProcess[] | undefined,
   { readyMsMax, laggardsMsMax, say, signal }: Patience,
@@ -255,10 +264,10 @@ async function waitReady(
     const missing = answers.flatMap(({ each, why }) =>
       why === undefined ? [] : [`${each.name}: ${why} (log ${each.logFile})`],
     );
-    if (missing.length === 0 && (chosen !== undefined || suffices(all))) return;
+    if (missing.length === 0 && (chosen !== undefined || suffices(quorum, all))) return;
     if (signal?.aborted === true) throw new SynodError('CANCELLED', 'The start was given up.');
     const refused = refusals(chosen ?? all);
-    if (chosen === undefined ? !suffices(all) : refused.length > 0)
+    if (chosen === undefined ? !suffices(quorum, all) : refused.length > 0)
       throw new SynodError('FAILED_PRECONDITION', refused.join('\n'));
     missing.push(...refused);
     const hopeless = processes.find(({ restarts }) => restarts >= RESTARTS_MAX);
@@ -269,7 +278,7 @@ async function waitReady(
       );
     const waitedMs = performance.now() - began;
     const ready = new Set(answers.flatMap(({ each, why }) => (why === undefined ? [each] : [])));
-    enoughAt ??= suffices(all, (each) => ready.has(each)) ? performance.now() : undefined;
+    enoughAt ??= suffices(quorum, all, (each) => ready.has(each)) ? performance.now() : undefined;
     if (enoughAt !== undefined && performance.now() - enoughAt > laggardsMsMax) {
       for (const line of missing) say(`Not ready yet, and the rest goes on meanwhile: ${line}`);
       return;
@@ -294,7 +303,9 @@ async function stopAll(processes: readonly RoleProcess[], msMax: number): Promis
 
 const HELP = `npm start -- [flags]: a Synod cluster on this machine
 
-  --acceptors N   how many acceptors: 3, 4, 5 or 7 (default 3); fixed once a data folder is made
+  --acceptors N   how many acceptors: 3, 4, 5 or 7 (default 3), or 6 with another quorum system than
+                  majorities; fixed once a data folder is made
+  --quorum SYSTEM which acceptors decide (default majority; see synodctl quorum); fixed with the folder
   --proposers N   how many proposers (default 2)
   --learners N    how many learners (default 2)
   --data DIR      the folder for everything that is kept (default ./data)
@@ -360,7 +371,12 @@ function stopRequest(abort: AbortController): Promise<undefined> {
   });
 }
 
-type StartOptions = Shape & { readonly data: string; readonly portBase: number; readonly faults: boolean };
+type StartOptions = Shape & {
+  readonly quorum: string;
+  readonly data: string;
+  readonly portBase: number;
+  readonly faults: boolean;
+};
 
 /** Reads flags and environment. Throws INVALID_ARGUMENT with every fault. */
 export function readOptions(
@@ -368,7 +384,7 @@ export function readOptions(
   env: Readonly<Record<string, string | undefined>>,
 ): StartOptions | 'help' {
   const text = { type: 'string' } as const;
-  const known = { acceptors: text, proposers: text, learners: text, data: text, 'port-base': text };
+  const known = { acceptors: text, proposers: text, learners: text, quorum: text, data: text, 'port-base': text };
   const { values, tokens } = parseArgs({
     args: [...argv],
     options: { ...known, faults: { type: 'boolean' }, help: { type: 'boolean' } },
@@ -408,14 +424,25 @@ export function readOptions(
     return preset;
   };
   const base = values['port-base'] ?? env['SYNOD_PORT_BASE'];
+  const quorum = typeof values['quorum'] === 'string' ? values['quorum'] : (env['SYNOD_QUORUM'] ?? MAJORITY);
+  // With majorities, six survive no more than five do.
+  const sizes = quorum === MAJORITY ? [3, 4, 5, 7] : [3, 4, 5, 6, 7];
   const options = {
-    acceptors: number('--acceptors', values['acceptors'], 3, 3, 7, [3, 4, 5, 7]),
+    acceptors: number('--acceptors', values['acceptors'], 3, 3, 7, sizes),
     proposers: number('--proposers', values['proposers'], 2, 1, 99),
     learners: number('--learners', values['learners'], 2, 1, 99),
     portBase: number(values['port-base'] === undefined ? 'SYNOD_PORT_BASE' : '--port-base', base, 7000, 1024, 64_000),
     data: typeof values['data'] === 'string' && values['data'] !== '' ? values['data'] : 'data',
     faults: values['faults'] === true,
+    quorum,
   };
+  if (faults.length === 0) {
+    try {
+      quorumSystem(quorum, idsUpTo(options.acceptors));
+    } catch (error) {
+      faults.push(`--quorum with ${String(options.acceptors)} acceptors: ${messageOf(error)}`);
+    }
+  }
   if (faults.length > 0)
     throw new SynodError(
       'INVALID_ARGUMENT',

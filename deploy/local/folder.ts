@@ -10,6 +10,8 @@ import { existsSync, linkSync, mkdirSync, readFileSync, readdirSync, renameSync,
 import { join } from 'node:path';
 import { SynodError, messageOf } from '../../shared/base/errors.ts';
 import { newId } from '../../shared/platform/clock.ts';
+import { quorumSystem } from '../../shared/paxos/quorum-setting.ts';
+import { MAJORITY, idsUpTo } from './layout.ts';
 import type { Shape } from './layout.ts';
 
 export interface ClaimedFolder {
@@ -25,7 +27,8 @@ export interface ClaimedFolder {
  * holds something else, another shape of cluster, or is used by another supervisor.
  */
 export function claimFolder(folder: string, shape: Shape): ClaimedFolder {
-  const known = readCluster(folder, shape);
+  const quorum = settingOf(shape);
+  const known = readCluster(folder, shape, quorum);
   try {
     mkdirSync(folder, { recursive: true, mode: 0o700 });
   } catch (error) {
@@ -37,9 +40,8 @@ export function claimFolder(folder: string, shape: Shape): ClaimedFolder {
   if (known === undefined) {
     const file = join(folder, 'cluster.json');
     // Whole or not at all: a start that is cut off here leaves a folder that the next one can still make its own.
-    writeFileSync(`${file}.tmp`, `${JSON.stringify({ format: 1, cluster, acceptors: shape.acceptors }, null, 2)}\n`, {
-      mode: 0o600,
-    });
+    const kept = { format: 1, cluster, acceptors: shape.acceptors, quorum };
+    writeFileSync(`${file}.tmp`, `${JSON.stringify(kept, null, 2)}\n`, { mode: 0o600 });
     renameSync(`${file}.tmp`, file);
   }
   const logs = join(folder, 'logs');
@@ -54,7 +56,7 @@ export function claimFolder(folder: string, shape: Shape): ClaimedFolder {
 }
 
 /** The id of the cluster that is in the folder, undefined where there is none yet. */
-function readCluster(folder: string, shape: Shape): string | undefined {
+function readCluster(folder: string, shape: Shape, quorum: string): string | undefined {
   const refuse = (why: string): never => {
     throw new SynodError('FAILED_PRECONDITION', `The folder ${folder} ${why}`);
   };
@@ -82,6 +84,13 @@ function readCluster(folder: string, shape: Shape): string | undefined {
       `is that of a cluster with ${String(kept.acceptors)} acceptors, not ${String(shape.acceptors)}; ` +
         `start it with --acceptors ${String(kept.acceptors)} or choose another with --data.`,
     );
+  // Clusters from before there was a choice have none.
+  const { quorum: keptQuorum = MAJORITY } = kept;
+  if (keptQuorum !== quorum)
+    refuse(
+      `is that of a cluster with the quorum system ${keptQuorum}, not ${quorum}: two systems in one cluster could choose two values. ` +
+        `Start it with --quorum ${keptQuorum} or choose another with --data.`,
+    );
   return kept.cluster;
 }
 
@@ -94,9 +103,21 @@ function listFolder(folder: string, refuse: (why: string) => never): string[] {
   }
 }
 
-function isKept(value: unknown): value is { readonly cluster: string; readonly acceptors: number } {
+/** The one canonical setting of a cluster's quorum system. Throws INVALID_ARGUMENT where it is not safe. */
+function settingOf({ acceptors, quorum = MAJORITY }: Shape): string {
+  return quorumSystem(quorum, idsUpTo(acceptors)).setting;
+}
+
+interface Kept {
+  readonly cluster: string;
+  readonly acceptors: number;
+  readonly quorum?: string;
+}
+
+function isKept(value: unknown): value is Kept {
   if (typeof value !== 'object' || value === null) return false;
-  const { format, cluster, acceptors } = value as Readonly<Record<string, unknown>>;
+  const { format, cluster, acceptors, quorum } = value as Readonly<Record<string, unknown>>;
+  if (quorum !== undefined && typeof quorum !== 'string') return false;
   return format === 1 && typeof cluster === 'string' && /^[0-9a-f]{32}$/.test(cluster) && typeof acceptors === 'number';
 }
 

@@ -11,6 +11,8 @@ export interface Shape {
   readonly acceptors: number;
   readonly proposers: number;
   readonly learners: number;
+  /** The quorum system, as the setting `quorum` has it. Default: `majority`. */
+  readonly quorum?: string;
 }
 
 export interface Member {
@@ -22,6 +24,14 @@ export interface Member {
   readonly http: string;
   /** Its folder; a proposer has none. */
   readonly data: string | undefined;
+}
+
+/** The quorum system where none is asked for. */
+export const MAJORITY = 'majority';
+
+/** The ids of a role's members. */
+export function idsUpTo(count: number): number[] {
+  return Array.from({ length: count }, (_, at) => at + 1);
 }
 
 const HOST = '127.0.0.1';

@@ -6,6 +6,8 @@ import type { AdminServer } from '../../shared/platform/admin/http.ts';
 import { everyMs, newId, realClock, realRandom } from '../../shared/platform/clock.ts';
 import { httpAddress } from '../../shared/platform/config/common.ts';
 import { hostPortText } from '../../shared/platform/config/values.ts';
+import { ACCEPTORS_MIN, type QuorumSystem } from '../../shared/paxos/quorum.ts';
+import { quorumSystem } from '../../shared/paxos/quorum-setting.ts';
 import { configurationId } from '../../shared/platform/configuration.ts';
 import { openFolder } from '../../shared/platform/disk.ts';
 import { Faults } from '../../shared/platform/faults/faults.ts';
@@ -97,6 +99,7 @@ class AcceptorProcess implements RunningAcceptor {
   readonly #ports: AcceptorPorts;
   readonly #clock: Clock;
   readonly #self: Header;
+  readonly #quorum: Pick<QuorumSystem, 'name' | 'setting'>;
   readonly #metrics: Metrics;
   readonly #eventLoop: EventLoop;
   readonly #faults: Faults;
@@ -108,12 +111,13 @@ class AcceptorProcess implements RunningAcceptor {
   #stopTicks = (): void => undefined;
 
   constructor(config: AcceptorConfig, ports: AcceptorPorts) {
-    const { cluster, id, acceptors, quorum } = config;
+    const { cluster, id, acceptors } = config;
     this.#config = config;
     this.#ports = ports;
     this.#clock = ports.clock ?? realClock;
     this.#startedAt = this.#clock.now();
-    const configuration = configurationId(cluster, [...acceptors.keys()], quorum);
+    this.#quorum = quorumOf(config);
+    const configuration = configurationId(cluster, [...acceptors.keys()], this.#quorum.setting);
     this.#self = { cluster, configuration, role: 'acceptor', id, incarnation: undefined };
     this.#metrics = new Metrics({ role: 'acceptor', id });
     this.#eventLoop = new EventLoop(this.#clock, 'acceptor', this.#metrics);
@@ -290,6 +294,7 @@ class AcceptorProcess implements RunningAcceptor {
       address: this.address,
       uptimeMs: this.#clock.now() - this.#startedAt,
       notReady: this.#notReady(),
+      quorum: this.#quorum.name,
       faults: this.#faults.status(),
       journal: core.journal,
       journalBytesMax: this.#config['journal.bytes.max'],
@@ -362,6 +367,12 @@ class AcceptorProcess implements RunningAcceptor {
       cancel();
     }
   }
+}
+
+/** An acceptor counts no quorum; it shows the system, and refuses who has another. */
+function quorumOf({ quorum, acceptors }: AcceptorConfig): Pick<QuorumSystem, 'name' | 'setting'> {
+  if (acceptors.size < ACCEPTORS_MIN) return { name: quorum, setting: quorum };
+  return quorumSystem(quorum, [...acceptors.keys()]);
 }
 
 /** Plain data for a page: bytes as hex. */

@@ -2,7 +2,8 @@
 import { z } from 'zod';
 import { JOURNAL_DEFAULTS } from '../../shared/journal/index.ts';
 import { ACCEPTOR_DEFAULTS } from '../../shared/paxos/acceptor.ts';
-import { addressBook, commonSettings, dataFolder } from '../../shared/platform/config/common.ts';
+import { ACCEPTORS_MIN } from '../../shared/paxos/quorum.ts';
+import { addressBook, commonSettings, dataFolder, quorumFault } from '../../shared/platform/config/common.ts';
 import { duration, integer, optional, size } from '../../shared/platform/config/values.ts';
 
 const MIB = 1024 * 1024;
@@ -61,6 +62,9 @@ export const acceptorSettings = z
         `--id ${String(config.id)} is not among the acceptors ${[...config.acceptors.keys()].join(', ')} (--acceptors); ` +
           'start it with an id of the configuration',
       );
+    // Proposers and learners refuse fewer acceptors than that; an acceptor alone decides nothing.
+    const unsafe = config.acceptors.size < ACCEPTORS_MIN ? undefined : quorumFault(config);
+    if (unsafe !== undefined) fault(unsafe);
     const segment = config['journal.segment.bytes'];
     if (segment % 512 !== 0) fault(`--journal-segment-bytes must be a multiple of 512, not ${String(segment)} bytes`);
     if (config['journal.bytes.max'] < 2 * segment)

@@ -76,6 +76,6 @@ function damaged(why: string): SynodError {
   return new SynodError(
     'DATA_LOSS',
     `the file ${NAME} in the data folder is damaged (${why}); restore the disk, or leave this acceptor stopped: ` +
-      'a majority of the others is enough',
+      'the others go on while they hold a quorum',
   );
 }

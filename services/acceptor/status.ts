@@ -28,6 +28,7 @@ export interface StatusParts {
   readonly address: string;
   readonly uptimeMs: number;
   readonly notReady: readonly string[];
+  readonly quorum: string;
   readonly faults: { faultsOn: boolean; faults: string[] };
   readonly journal: Journal;
   readonly journalBytesMax: number;
@@ -45,6 +46,7 @@ export function statusResponse(parts: StatusParts): AcceptorServiceStatusRespons
       address: parts.address,
       notReady: [...parts.notReady],
       ...parts.faults,
+      quorum: parts.quorum,
     },
     introduction: writeIntroduction(introduction),
     speaks: silentBecause === undefined,

@@ -9,6 +9,8 @@ import type { LogOptions } from './commands/log.ts';
 import { forgetLearner, moveLeader } from './commands/operate.ts';
 import { propose } from './commands/propose.ts';
 import type { ProposeOptions } from './commands/propose.ts';
+import { quorum } from './commands/quorum.ts';
+import type { QuorumOptions } from './commands/quorum.ts';
 import { logs, status } from './commands/status.ts';
 import type { StatusOptions } from './commands/status.ts';
 import { contextOf } from './context.ts';
@@ -211,6 +213,25 @@ function localCommands(program: Command, add: Add, io: Io, done: (code: number) 
       .action(async (folder: string, options: { json?: boolean }) => {
         done(await run(folder, options, io));
       });
+  add(program, 'quorum [system]', 'Which acceptors may decide: the legal quorum systems, and what each survives.', [
+    'synodctl quorum --acceptors 5',
+    'synodctl quorum --acceptors 4 --q1 3 --q2 2',
+    'synodctl quorum --grid 2x3',
+    'synodctl quorum --weights 1=2,2=1,3=1 --q1 3 --q2 2',
+    'synodctl quorum --sets 1+2,3+4/1+3,2+4',
+    'synodctl quorum weighted:1=2,2=1,3=1:3,2 --json',
+  ])
+    .option('--acceptors <n>', 'how many acceptors: 3 to 7 (default: those that the system names, or 3)')
+    .option('--q1 <n>', 'any so many promise (or so much weight): they elect a leader, and answer linearizable reads')
+    .option('--q2 <n>', 'any so many choose a value')
+    .option('--qf <n>', 'any so many choose a value at a fast ballot (default: as few as is safe)')
+    .option('--grid <RxC>', 'rows x columns: one of each column promises, a whole column chooses')
+    .option('--weights <list>', 'ID=WEIGHT,…: sizes are of weights')
+    .option('--sets <sets>', 'ID+ID,…/ID+ID,…[/ID+ID,…]: the sets that promise / choose / choose fast')
+    .option('--json', 'print JSON, one object a system')
+    .action((system: string | undefined, options: QuorumOptions) => {
+      done(quorum(system, options, io));
+    });
   add(program, 'bench [args...]', 'Measure this machine: starts a cluster of its own. See bench --help.', [
     'synodctl bench --quick',
   ])

@@ -6,6 +6,8 @@ import { messageOf } from '../../shared/base/errors.ts';
 import { remember, sameStart } from '../../shared/paxos/introduction.ts';
 import type { Remembered } from '../../shared/paxos/introduction.ts';
 import type { Tip, ToLearner } from '../../shared/paxos/messages.ts';
+import { bitCount } from '../../shared/paxos/quorum.ts';
+import type { QuorumSystem } from '../../shared/paxos/quorum.ts';
 import type { Clock, Random } from '../../shared/ports/clock.ts';
 import type { LearnerStore } from '../../shared/ports/learner-store.ts';
 import type { Log } from '../../shared/ports/telemetry.ts';
@@ -93,6 +95,17 @@ export class Acceptors {
   /** Connected acceptors, as a set of positions. */
   get connected(): number {
     return this.links.reduce((set, link) => (link.state === 'speaking' ? set | (1 << link.position) : set), 0);
+  }
+
+  /**
+   * Whether enough are heard for values to be learned: a phase-2 quorum. A linearizable read needs a phase-1 quorum, and says so
+   * itself. Else what is missing, for a person.
+   */
+  hears(quorum: QuorumSystem): true | string {
+    if (quorum.isPhase2(this.connected)) return true;
+    const down = this.links.filter((link) => link.state !== 'speaking');
+    const why = down.map((link) => `acceptor ${String(link.id)}: ${link.reason}`).join('; ');
+    return `${String(bitCount(this.connected))} of ${String(quorum.size)} are heard and a quorum is needed (${quorum.name}); ${why}`;
   }
 
   /** False, and nothing is sent, while that acceptor is not connected. */

@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import { InvariantError } from '../../shared/base/assert.ts';
 import { SynodError, messageOf } from '../../shared/base/errors.ts';
 import { Learner } from '../../shared/paxos/learner.ts';
-import { bitCount, majority } from '../../shared/paxos/quorum.ts';
-import type { QuorumSystem } from '../../shared/paxos/quorum.ts';
+import { bitCount, type QuorumSystem } from '../../shared/paxos/quorum.ts';
+import { quorumSystem } from '../../shared/paxos/quorum-setting.ts';
 import type { LearnerStore } from '../../shared/ports/learner-store.ts';
 import type { Log } from '../../shared/ports/telemetry.ts';
 import { serveAdmin } from '../../shared/platform/admin/http.ts';
@@ -82,7 +82,7 @@ export async function startLearner(config: LearnerConfig, ports: LearnerPorts): 
       'INVALID_ARGUMENT',
       `--id is ${String(id)}, and --learners names ${[...learners.keys()].join(', ')} only`,
     );
-  const quorum = majority(config.acceptors.size);
+  const quorum = quorumSystem(config.quorum, [...config.acceptors.keys()]);
   await openFolder(data);
   const lock = await lockFolder(data);
   try {
@@ -142,7 +142,7 @@ class LearnerProcess implements RunningLearner {
     this.#ports = ports;
     this.#metrics = new Metrics({ role: 'learner', id });
     this.#eventLoop = new EventLoop(clock, 'learner', this.#metrics);
-    const configuration = configurationId(cluster, [...acceptors.keys()], config.quorum);
+    const configuration = configurationId(cluster, [...acceptors.keys()], quorum.setting);
     const header: Header = { cluster, configuration, role: 'learner', id, incarnation: undefined };
     this.#header = header;
     this.#faults = new Faults({ on: config.faults, self: header, log: ports.log, metrics: this.#metrics });
@@ -333,13 +333,7 @@ class LearnerProcess implements RunningLearner {
 
   #checks(): Record<string, () => true | string> {
     return {
-      acceptors: () => {
-        const connected = this.#acceptors.connected;
-        if (this.#quorum.isPhase1(connected)) return true;
-        const down = this.#acceptors.links.filter((link) => link.state !== 'speaking');
-        const why = down.map((link) => `acceptor ${String(link.id)}: ${link.reason}`).join('; ');
-        return `${String(bitCount(connected))} of ${String(this.#quorum.size)} are heard and a quorum is needed (${this.#quorum.name}); ${why}`;
-      },
+      acceptors: () => this.#acceptors.hears(this.#quorum),
       lag: () => {
         const lag = this.#lag();
         return lag <= LAG_SLOTS_MAX || `catching up: ${String(lag)} slots are missing`;
@@ -459,6 +453,7 @@ class LearnerProcess implements RunningLearner {
   #makeStatus(): StatusPages {
     return new StatusPages({
       header: this.#header,
+      quorum: this.#quorum,
       store: this.store,
       machine: this.#machine,
       applier: this.#applier,

@@ -3,6 +3,7 @@ import { VERSION } from '../../shared/platform/version.ts';
 import type { LearnerStore } from '../../shared/ports/learner-store.ts';
 import type { Clock } from '../../shared/ports/clock.ts';
 import type { Learner } from '../../shared/paxos/learner.ts';
+import type { QuorumSystem } from '../../shared/paxos/quorum.ts';
 import { RESERVED_LOG_PREFIX } from '../../shared/base/limits.ts';
 import { bytesOf, ID_BYTES } from '../../shared/wire/codec/fields.ts';
 import { writeHeader } from '../../shared/wire/codec/header.ts';
@@ -27,6 +28,7 @@ import type { Waiting } from './waiting.ts';
 
 export interface StatusOptions {
   readonly header: Header;
+  readonly quorum: QuorumSystem;
   readonly store: LearnerStore;
   readonly machine: Learner;
   readonly applier: Applier;
@@ -59,7 +61,7 @@ export class StatusPages {
   }
 
   status(): LearnerServiceStatusResponse {
-    const { header, store, trust, subscriptions, clock, address, notReady, faults, storeBytes } = this.#options;
+    const { header, quorum, store, trust, subscriptions, clock, address, notReady, faults, storeBytes } = this.#options;
     return {
       process: {
         version: VERSION,
@@ -67,6 +69,7 @@ export class StatusPages {
         address: address(),
         notReady: notReady(),
         ...faults(),
+        quorum: quorum.name,
       },
       header: writeHeader(header),
       disk: bytesOf(store.identity.disk, ID_BYTES, 'disk'),

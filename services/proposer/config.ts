@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import { PROPOSER_DEFAULTS } from '../../shared/paxos/proposing.ts';
 import { ACCEPTORS_MAX, ACCEPTORS_MIN } from '../../shared/paxos/quorum.ts';
-import { addressBook, commonSettings } from '../../shared/platform/config/common.ts';
+import { addressBook, commonSettings, quorumFault } from '../../shared/platform/config/common.ts';
 import { duration, integer, size } from '../../shared/platform/config/values.ts';
 
 const MIB = 1024 * 1024;
@@ -69,10 +69,11 @@ export const proposerSettings = z
         `--id ${String(config.id)} is not among the proposers ${[...config.proposers.keys()].join(', ')} (--proposers); ` +
           'the others would not know it',
       );
-    if (config.acceptors.size < ACCEPTORS_MIN || config.acceptors.size > ACCEPTORS_MAX)
-      fault(
-        `--acceptors names ${String(config.acceptors.size)}; a cluster has ${String(ACCEPTORS_MIN)} to ${String(ACCEPTORS_MAX)}`,
-      );
+    const count = config.acceptors.size;
+    const unsafe = quorumFault(config);
+    if (count < ACCEPTORS_MIN || count > ACCEPTORS_MAX)
+      fault(`--acceptors names ${String(count)}; a cluster has ${String(ACCEPTORS_MIN)} to ${String(ACCEPTORS_MAX)}`);
+    else if (unsafe !== undefined) fault(unsafe);
     if (config['peer.silence.max'] < config['peer.silence.min'])
       fault(
         `--peer-silence-max is ${ms(config['peer.silence.max'])}, below --peer-silence-min, which is ${ms(config['peer.silence.min'])}`,

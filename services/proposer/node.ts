@@ -59,6 +59,7 @@ export class ProposerNode {
   readonly learners: LearnerLinks;
   readonly intake: Intake;
   readonly ownSessions: OwnSessions;
+  readonly quorum: QuorumSystem;
   readonly propose: Propose;
   readonly streams: ProposeStreams;
   readonly #options: NodeOptions;
@@ -69,6 +70,7 @@ export class ProposerNode {
   constructor(options: NodeOptions) {
     this.#options = options;
     this.header = options.header;
+    this.quorum = options.quorum;
     this.faults = options.faults;
     const { header, clock, log, metrics, queueBytesMax, timeoutMs, faults } = options;
     const self = { proposer: header.id, incarnation: header.incarnation };

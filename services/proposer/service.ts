@@ -1,6 +1,6 @@
 /** A proposer as a process runs it: its node, the gRPC services, the pages for operators, and an end in order. */
 import { SynodError } from '../../shared/base/errors.ts';
-import { majority } from '../../shared/paxos/quorum.ts';
+import { quorumSystem } from '../../shared/paxos/quorum-setting.ts';
 import { serveAdmin } from '../../shared/platform/admin/http.ts';
 import type { AdminServer, Check } from '../../shared/platform/admin/http.ts';
 import { newIncarnation, realClock, realRandom, everyMs } from '../../shared/platform/clock.ts';
@@ -71,7 +71,7 @@ export async function startProposer(config: ProposerConfig, ports: ProposerPorts
   const node = makeNode(config, ports, metrics);
   const eventLoop = new EventLoop(realClock, 'proposer', metrics);
   let stopping = false;
-  const checks = readinessOf(config, node, () => stopping);
+  const checks = readinessOf(node, () => stopping);
   const notReady = (): string[] =>
     Object.entries(checks).flatMap(([name, check]) => {
       const result = check();
@@ -82,6 +82,7 @@ export async function startProposer(config: ProposerConfig, ports: ProposerPorts
   const parts = (): StatusParts => ({
     header: node.header,
     machine: node.machine,
+    quorum: node.quorum,
     address: grpc?.address ?? hostPortText(config.listen),
     uptimeMs: realClock.now() - startedAt,
     notReady: notReady(),
@@ -136,12 +137,13 @@ export async function startProposer(config: ProposerConfig, ports: ProposerPorts
 function makeNode(config: ProposerConfig, ports: ProposerPorts, metrics: Metrics): ProposerNode {
   const acceptorIds = [...config.acceptors.keys()];
   const incarnation = newIncarnation();
-  const configuration = configurationId(config.cluster, acceptorIds, config.quorum);
+  const quorum = quorumSystem(config.quorum, acceptorIds);
+  const configuration = configurationId(config.cluster, acceptorIds, quorum.setting);
   const header = { cluster: config.cluster, configuration, role: 'proposer', id: config.id, incarnation } as const;
   return new ProposerNode({
     header,
     faults: new Faults({ on: config.faults, self: header, log: ports.log, metrics }),
-    quorum: majority(acceptorIds.length),
+    quorum,
     acceptors: config.acceptors,
     proposers: config.proposers,
     learners: config.learners,
@@ -230,17 +232,16 @@ function finish(node: ProposerNode, request: FinishRequest): FinishResponse {
   return { leader: node.machine.leaderOf(message.log) };
 }
 
-function readinessOf(
-  config: ProposerConfig,
-  node: ProposerNode,
-  isStopping: () => boolean,
-): Readonly<Record<string, () => true | string>> {
-  const quorum = majority(config.acceptors.size);
+function readinessOf(node: ProposerNode, isStopping: () => boolean): Readonly<Record<string, () => true | string>> {
+  const { quorum } = node;
+  const isLed = (): boolean =>
+    node.machine.ledCount > 0 || node.machine.peers().some((peer) => peer.alive && peer.led > 0);
   return {
     running: () => (isStopping() || node.machine.isDraining ? 'it is stopping' : true),
     acceptors: () => {
       const { connected } = node.acceptors;
-      if (quorum.isPhase1(connected) && quorum.isPhase2(connected)) return true;
+      // Who leads goes on without a phase-1 quorum, and takes what the others forward: not a reason to send clients away.
+      if (quorum.isPhase2(connected) && (quorum.isPhase1(connected) || isLed())) return true;
       return `connected to ${String(node.acceptorsConnected)} of ${String(quorum.size)} (${quorum.name}); ${node.acceptors.troubles().join('; ')}`;
     },
     learners: () => (node.learners.reachable > 0 ? true : 'no learner answers (--learners)'),

@@ -2,6 +2,7 @@
 import { RESERVED_LOG_PREFIX } from '../../shared/base/limits.ts';
 import { BALLOT_ZERO, formatBallot } from '../../shared/paxos/ballot.ts';
 import type { Proposer, ProposerLogStatus } from '../../shared/paxos/proposer.ts';
+import type { QuorumSystem } from '../../shared/paxos/quorum.ts';
 import { VERSION } from '../../shared/platform/version.ts';
 import { writeBallot } from '../../shared/wire/codec/fields.ts';
 import { writeHeader } from '../../shared/wire/codec/header.ts';
@@ -23,6 +24,7 @@ export interface StatusParts {
   readonly address: string;
   readonly uptimeMs: number;
   readonly notReady: readonly string[];
+  readonly quorum: QuorumSystem;
   readonly faults: { faultsOn: boolean; faults: string[] };
   readonly queues: readonly Queue[];
   readonly links: readonly Link[];
@@ -57,6 +59,7 @@ export function statusResponse(parts: StatusParts): ProposerServiceStatusRespons
       address: parts.address,
       notReady: [...parts.notReady],
       ...parts.faults,
+      quorum: parts.quorum.name,
     },
     header: writeHeader(parts.header),
     led: machine.ledCount,
@@ -103,6 +106,7 @@ export function statusPage(parts: StatusParts): object {
     uptimeMs: Math.round(parts.uptimeMs),
     notReady: parts.notReady,
     ...parts.faults,
+    quorum: parts.quorum.name,
     draining: machine.isDraining,
     led: machine.ledCount,
     pending: machine.pending,

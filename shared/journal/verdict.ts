@@ -96,7 +96,7 @@ const WHAT: Record<Damage, string> = {
  * is not on the roster: both are refused (R5).
  */
 export const LEAVE_STOPPED =
-  'Entries that others rely on may be lost, so it does not start. Keep its folder and leave it stopped: the others go on while they are a majority. ' +
+  'Entries that others rely on may be lost, so it does not start. Keep its folder and leave it stopped: the others go on while they hold a quorum. ' +
   'Do not put an older copy or an empty folder in its place, both are refused; a member cannot be replaced yet (docs/operations.md, Backups).';
 
 /** The error that a start ends with when a journal is refused. */

@@ -558,10 +558,11 @@ export class Leader {
     if (!this.#possible(state.rejected)) this.#lose(`a quorum promised ${formatBallot(message.promised)}`);
   }
 
-  /** True while the acceptors that are not excluded contain both kinds of quorum. */
+  /** True while the acceptors that are not excluded are enough: a leader needs votes alone, a candidate promises first. */
   #possible(excluded: number): boolean {
-    const rest = ((1 << this.#ctx.quorum.size) - 1) & ~excluded;
-    return this.#ctx.quorum.isPhase1(rest) && this.#ctx.quorum.isPhase2(rest);
+    const { quorum } = this.#ctx;
+    const rest = ((1 << quorum.size) - 1) & ~excluded;
+    return quorum.isPhase2(rest) && (this.#state.kind === 'leading' || quorum.isPhase1(rest));
   }
 
   /** A campaign ends without leadership. What waits stays queued: the proposer routes it on. */

@@ -44,7 +44,7 @@ export function lostRoster(own: Own, who: string, start: number | undefined): st
   return (
     `${name(own)}: ${who} ${known} the roster of the cluster, and it held none when this start began. ` +
     `It is empty, foreign or older than it once was, and cannot take the place of the right one. ` +
-    `Bring back its latest state, or leave this acceptor stopped: a majority of the others is enough.`
+    `Bring back its latest state, or leave this acceptor stopped: the others go on while they hold a quorum.`
   );
 }
 

@@ -260,9 +260,11 @@ export class Round implements Attempt {
     }
   }
 
+  /** True while the acceptors that are not excluded are enough: for votes, and before that for promises. */
   #possible(excluded: number): boolean {
-    const rest = ((1 << this.#ctx.quorum.size) - 1) & ~excluded;
-    return this.#ctx.quorum.isPhase1(rest) && this.#ctx.quorum.isPhase2(rest);
+    const { quorum } = this.#ctx;
+    const rest = ((1 << quorum.size) - 1) & ~excluded;
+    return quorum.isPhase2(rest) && (this.#phase.kind === 'accepting' || quorum.isPhase1(rest));
   }
 
   #backOff(outcome: 'rejected' | 'timeout'): void {

@@ -43,6 +43,26 @@ async function start(options: Partial<ClusterOptions> = {}): Promise<Cluster> {
   return cluster;
 }
 
+describe('a quorum system', () => {
+  test('is given to every role, kept with the folder, and another one is refused by it', async () => {
+    const cluster = await start({ acceptors: 4, proposers: 1, learners: 1, quorum: 'sizes:3,2' });
+    for (const role of ['acceptor-4', 'proposer-1', 'learner-1'])
+      expect(journal().find((line) => line.startsWith(`${role} started`))).toContain('--quorum sizes:3,2');
+    await cluster.stop();
+    const other = start({ acceptors: 4, proposers: 1, learners: 1 });
+    await expect(other).rejects.toThrow(
+      /is that of a cluster with the quorum system sizes:3,2,3, not majority: [^]*Start it with --quorum sizes:3,2,3/,
+    );
+    // The same system, written otherwise.
+    await start({ acceptors: 4, proposers: 1, learners: 1, quorum: 'sizes:3,2,3' });
+  });
+
+  test('that is not safe starts nothing', async () => {
+    await expect(start({ acceptors: 4, quorum: 'sizes:2,2' })).rejects.toThrow('are not safe');
+    expect(existsSync(join(folder, 'journal'))).toBe(false);
+  });
+});
+
 describe('a start', () => {
   test('starts every role with its flags, and is done when all are ready', async () => {
     const cluster = await start({ acceptors: 3, proposers: 2, learners: 1 });
@@ -232,10 +252,22 @@ describe('the flags of npm start', () => {
   test('have defaults, and take the port base from the environment', () => {
     expect(readOptions([], {})).toEqual({
       ...{ acceptors: 3, proposers: 2, learners: 2, portBase: 7000, data: 'data', faults: false },
+      quorum: 'majority',
     });
     expect(readOptions(['--faults'], {})).toMatchObject({ faults: true });
     expect(readOptions([], { SYNOD_PORT_BASE: '17000' })).toMatchObject({ portBase: 17000 });
     expect(readOptions(['--port-base', '18000'], { SYNOD_PORT_BASE: '17000' })).toMatchObject({ portBase: 18000 });
+  });
+
+  test('take a quorum system, and refuse one that is not safe for so many acceptors', () => {
+    expect(readOptions(['--acceptors', '4', '--quorum', 'sizes:3,2'], {})).toMatchObject({ quorum: 'sizes:3,2' });
+    expect(readOptions(['--acceptors', '6', '--quorum', 'grid:2x3'], {})).toMatchObject({ acceptors: 6 });
+    expect(readOptions(['--acceptors', '4'], { SYNOD_QUORUM: 'sizes:3,2' })).toMatchObject({ quorum: 'sizes:3,2' });
+    expect(() => readOptions(['--acceptors', '6'], {})).toThrow('--acceptors must be 3, 4, 5, 7, not "6"');
+    expect(() => readOptions(['--acceptors', '4', '--quorum', 'sizes:2,2'], {})).toThrow(
+      '--quorum with 4 acceptors: quorums sizes:2,2 of 4 acceptors are not safe: phase-1 quorum 1+2 and phase-2 quorum 3+4 have no acceptor',
+    );
+    expect(() => readOptions(['--quorum', 'most'], {})).toThrow('a quorum system must be majority, sizes:Q1,Q2[,QF]');
   });
 
   test('name every fault at once', () => {

@@ -47,8 +47,12 @@ function sources(folder: string): string[] {
 
 function plant(file: string, text: string, fault: PlantedFault | undefined): string {
   if (fault?.file !== file) return text;
-  if (text.split(fault.find).length !== 2) throw new Error(`"${fault.name}": its text is not once in ${file}`);
-  return text.replace(fault.find, () => fault.replace);
+  let planted = text;
+  for (const edit of [fault, ...(fault.also === undefined ? [] : [fault.also])]) {
+    if (planted.split(edit.find).length !== 2) throw new Error(`"${fault.name}": its text is not once in ${file}`);
+    planted = planted.replace(edit.find, () => edit.replace);
+  }
+  return planted;
 }
 
 function transpile(text: string): string {

@@ -59,6 +59,12 @@ describe('every state of a small world', () => {
     expect(report.states).toBeGreaterThan(5_000);
   });
 
+  test('keeps the rules where any three of four acceptors promise and any two choose', async () => {
+    const report = await search(clean.folder, 'flexible');
+    expect(report.violation).toBeUndefined();
+    expect([report.never, report.isExhausted]).toEqual([[], true]);
+  });
+
   test('has the states that the public model of the same world has: 3,921', async () => {
     const { common, known } = (await inCopy(clean.folder, 'run.compare()')) as Comparison & { known: number };
     expect(common).toBe(known);
@@ -76,7 +82,13 @@ describe('every state of a small world', () => {
 });
 
 describe('a planted fault is found (negative control)', () => {
-  const inTest = ['a vote below the promise', 'the value choice ignores', 'a learner counts', 'messages leave before'];
+  const inTest = [
+    'sizes of quorums that miss',
+    'a vote below the promise',
+    'the value choice ignores',
+    'a learner counts',
+    'messages leave before',
+  ];
 
   test.each(inTest)('%s', async (name) => {
     const fault = PLANTED_IN_MODEL.find((f) => f.name.startsWith(name))!;

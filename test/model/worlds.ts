@@ -1,5 +1,5 @@
 /** The worlds that are searched: each small enough to be searched whole, and large enough for what it is about. */
-import { majority } from '../../shared/paxos/quorum.ts';
+import { bySize, majority } from '../../shared/paxos/quorum.ts';
 import type { ProposerLimits } from './nodes.ts';
 import type { World } from './world.ts';
 
@@ -100,6 +100,21 @@ export const WORLDS: readonly World[] = [
     proposers: [{ ...ONE, canCrash: true }, TWO],
     down: 1,
     sometimes: DUEL,
+  },
+  {
+    ...BASE,
+    name: 'flexible',
+    about:
+      'a decree; four acceptors, any three promise, any two choose; two proposers with one ballot each; no rejects',
+    quorum: bySize(4, 3, 2),
+    needed: { phase2: 2, fast: 3 },
+    learners: 0,
+    loses: ['rejected'],
+    sometimes: [
+      'a value is chosen in slot 0',
+      'the value of another is proposed again',
+      'a value is chosen at two ballots',
+    ],
   },
   {
     ...BASE,

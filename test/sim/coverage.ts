@@ -74,6 +74,11 @@ export const SOMETIMES: readonly string[] = [
   'pause',
   'clock jump',
   'a bare core',
+  // quorum systems
+  'quorums: majority',
+  'quorums: sizes',
+  'quorums: grid',
+  'quorums: weighted',
   // the network
   'cut full',
   'cut one-way',

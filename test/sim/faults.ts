@@ -8,6 +8,7 @@ import { SimDisk } from './disk.ts';
 import type { SimLearner } from './learner.ts';
 import type { World } from './node.ts';
 import type { Part } from './plan.ts';
+import type { QuorumSets } from './quorums.ts';
 import type { SimProposer } from './proposer.ts';
 
 type Node = SimAcceptor | SimProposer | SimLearner;
@@ -340,10 +341,10 @@ export class Faults {
 
   // ── the end ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-  /** Faults stop: for all, or for a core with a bare quorum of acceptors with sound disks. */
+  /** Faults stop: for all, or for a core of acceptors with sound disks that holds bare quorums. */
   end(): void {
     this.#isOver = true;
-    const { network, acceptors, setup, quorum } = this.#world;
+    const { network, acceptors, setup, sets } = this.#world;
     for (const link of this.#cuts) network.mend(link);
     Object.assign(network.faults, { loss: 0, duplicate: 0, longTail: 0 });
     for (const { disk } of acceptors) {
@@ -354,7 +355,7 @@ export class Faults {
       disk.diesTorn = false;
     }
     const sound = acceptors.filter((a) => !a.isOut && a.disk.damage !== 'yesterday');
-    const core = setup.barely && acceptors.every((a) => a.hasSpoken) ? sound.slice(-majority(quorum.size)) : sound;
+    const core = setup.barely && acceptors.every((a) => a.hasSpoken) ? bareCore(sound, sets) : sound;
     if (core.length < acceptors.length) this.#world.count('a bare core');
     for (const acceptor of acceptors)
       if (!core.includes(acceptor)) {
@@ -369,6 +370,8 @@ export class Faults {
   }
 }
 
-function majority(n: number): number {
-  return Math.floor(n / 2) + 1;
+/** As few of the last ones as can still elect a leader and choose. */
+function bareCore(sound: readonly SimAcceptor[], sets: QuorumSets): readonly SimAcceptor[] {
+  const first = sound.findLastIndex((_, at) => sets.isCore(sound.slice(at).map((acceptor) => acceptor.id - 1)));
+  return first < 0 ? sound : sound.slice(first);
 }

@@ -11,6 +11,7 @@ import type { Network } from './network.ts';
 import type { Oracle } from './oracle.ts';
 import type { Setup } from './plan.ts';
 import type { Schedule } from './schedule.ts';
+import type { QuorumSets } from './quorums.ts';
 
 /** What the nodes share. */
 export interface World {
@@ -19,6 +20,8 @@ export interface World {
   readonly network: Network;
   readonly oracle: Oracle;
   readonly quorum: QuorumSystem;
+  /** Its sets as who watches sees them. */
+  readonly sets: QuorumSets;
   readonly limits: SessionLimits;
   readonly noOp: Uint8Array;
   readonly acceptors: readonly SimAcceptor[];

@@ -57,10 +57,10 @@ interface LogRecord {
 }
 
 export interface OracleOptions {
-  /** Acceptors in a phase-2 quorum, counted here by themselves. */
-  readonly phase2: number;
-  /** Acceptors in a fast quorum, likewise. */
-  readonly fast: number;
+  /** Whether these positions, as a set of bits, are a phase-2 quorum: by an enumeration that is not the machines' own. */
+  readonly isPhase2: (voters: number) => boolean;
+  /** The same for fast quorums. */
+  readonly isFast: (voters: number) => boolean;
   readonly noOp: Uint8Array;
   readonly now: () => number;
   readonly count: (what: string) => void;
@@ -272,8 +272,8 @@ export class Oracle {
       if (other !== vote && (other.voters & bit) !== 0 && compareBallots(other.ballot, vote.ballot) === 0)
         throw new Violation(`R2: acceptor ${acceptor} voted for two values at one ballot in slot ${slot} of ${name}`);
     vote.voters |= bit;
-    const needed = vote.ballot.kind === CLASSIC ? this.#options.phase2 : this.#options.fast;
-    if (bits(vote.voters) < needed) return;
+    const { isPhase2, isFast } = this.#options;
+    if (!(vote.ballot.kind === CLASSIC ? isPhase2 : isFast)(vote.voters)) return;
     if (record.chosen === undefined && vote.ballot.kind !== CLASSIC) this.#options.count('chosen at a fast ballot');
     if (record.chosen === undefined) this.#choose(record, vote, name, slot);
     else if (record.chosen.value !== vote.value)
@@ -466,10 +466,4 @@ export function identityBySight(ballot: Ballot, bytes: Uint8Array): string | und
 
 function text(bytes: Uint8Array): string {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('latin1');
-}
-
-function bits(set: number): number {
-  let count = 0;
-  for (let rest = set; rest !== 0; rest &= rest - 1) count++;
-  return count;
 }

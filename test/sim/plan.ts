@@ -4,10 +4,12 @@
  */
 import { Prng } from '../../shared/base/prng.ts';
 import { hex } from './node.ts';
+import { drawQuorums, QuorumSets, type SimQuorums } from './quorums.ts';
 
 /** How a cluster is made. Times in milliseconds. */
 export interface Setup {
   readonly acceptors: number;
+  readonly quorums: SimQuorums;
   readonly proposers: number;
   readonly learners: number;
   readonly clients: number;
@@ -27,7 +29,7 @@ export interface Setup {
   readonly bootstraps: boolean;
   /** Faults and operations begin within this time. */
   readonly faultsMs: number;
-  /** When faults stop, acceptors beyond a majority stay down. */
+  /** When faults stop, acceptors beyond bare quorums stay down. */
   readonly barely: boolean;
 }
 
@@ -88,11 +90,16 @@ const DECREES = 6;
 const FAST_DECREES = 8;
 /** Clients that propose FAST, whatever the setup says of the others. */
 export const FAST_CLIENTS = 3;
+/**
+ * Quorum systems are drawn from a stream of their own, so that seeds which get none have the plans that they had before there was a
+ * choice. Among those are the pinned seeds.
+ */
+const QUORUM_STREAM = 40 << 16;
 
 /** Draws a plan. The same seed gives the same plan on every machine. */
 export function drawPlan(seed: number): Plan {
   const prng = new Prng(seed);
-  const setup = drawSetup(prng);
+  const setup = { ...drawSetup(prng), ...drawQuorums(new Prng(seed ^ QUORUM_STREAM)) };
   const parts: Part[] = [];
   const calm = prng.chance(0.2);
   if (!calm)
@@ -115,6 +122,7 @@ function drawSetup(prng: Prng): Setup {
   const large = prng.chance(0.3);
   return {
     acceptors: prng.pick([3, 3, 3, 4, 5]),
+    quorums: { kind: 'majority' },
     proposers: prng.pick([2, 2, 3]),
     learners: prng.pick([1, 2, 2, 3]),
     clients: prng.pick([1, 2, 4]),
@@ -271,7 +279,7 @@ function drawCut(prng: Prng, setup: Setup): Doing {
 /** The atlas: disks that are lost or may be older than anybody knows belong to a minority, so that a sound quorum is left. */
 function drawDamage(prng: Prng, setup: Setup, parts: Part[]): void {
   const { acceptors, faultsMs } = setup;
-  const minority = Math.ceil(acceptors / 2) - 1;
+  const minority = dispensable(setup);
   const damaged = prng.chance(0.3) ? Array.from({ length: minority }, (_, i) => i + 1) : [];
   const at = (): number => faultsMs * (0.2 + 0.7 * prng.next());
   for (const acceptor of damaged)
@@ -284,6 +292,14 @@ function drawDamage(prng: Prng, setup: Setup, parts: Part[]): void {
   if (prng.chance(0.15)) parts.push({ at: at(), kind: 'empty', acceptor: sound, ms: 200 + prng.next() * 1_000 });
   if (setup.learners > 1 && prng.chance(0.2))
     parts.push({ at: at(), kind: 'wipe-learner', learner: prng.below(setup.learners) + 1 });
+}
+
+/** How many acceptors, the first ones, may be out for good: the others hold both kinds of quorum. */
+function dispensable({ acceptors, quorums }: Setup): number {
+  const sets = new QuorumSets(acceptors, quorums);
+  const positions = Array.from({ length: acceptors }, (_, position) => position);
+  const needed = positions.findLastIndex((first) => sets.isCore(positions.slice(first)));
+  return Math.min(needed, Math.ceil(acceptors / 2) - 1);
 }
 
 /** `1234.5 ms  crash of acceptor-2, power, for 300 ms`: a part for people. */

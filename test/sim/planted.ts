@@ -62,14 +62,35 @@ export const PLANTED_FAULTS: readonly PlantedFault[] = [
   {
     name: 'a phase-2 quorum one too small',
     file: 'shared/paxos/quorum.ts',
-    find: 'isPhase2: (members) => bitCount(members) >= phase2,',
-    replace: 'isPhase2: (members) => bitCount(members) >= phase2 - 1,',
+    find: 'isPhase2: (members) => phase2[members] === 1,',
+    replace: 'isPhase2: (members) => ids.some((_, i) => phase2[members | (1 << i)] === 1),',
   },
   {
     name: 'a phase-1 quorum one too small',
     file: 'shared/paxos/quorum.ts',
-    find: 'isPhase1: (members) => bitCount(members) >= phase1,',
-    replace: 'isPhase1: (members) => bitCount(members) >= phase1 - 1,',
+    find: 'isPhase1: (members) => phase1[members] === 1,',
+    replace: 'isPhase1: (members) => ids.some((_, i) => phase1[members | (1 << i)] === 1),',
+  },
+  {
+    name: 'a phase-2 quorum of a grid that is a row, and nobody looks whether they meet',
+    file: 'shared/paxos/quorum.ts',
+    find: 'phase2: (members) => columnMasks.some((column) => (members & column) === column),',
+    replace: 'phase2: (members) => columnMasks.every((column) => (members & column) !== 0),',
+    also: { find: '  refuseMisses(ids, family, tables);\n', replace: '' },
+  },
+  {
+    name: 'weighted acceptors are counted as one each, and nobody looks whether they meet',
+    file: 'shared/paxos/quorum.ts',
+    find: 'each.reduce((sum, weight, position) => sum + ((members >> position) & 1) * weight, 0);',
+    replace: 'Math.round(bitCount(members) * (each.reduce((sum, weight) => sum + weight, 0) / ids.length));',
+    also: { find: '  refuseMisses(ids, family, tables);\n', replace: '' },
+  },
+  {
+    name: 'a leader takes promises of a phase-2 quorum for those of a phase-1 quorum',
+    file: 'shared/paxos/phase1.ts',
+    find: 'return this.#quorum.isPhase1(this.#complete);',
+    replace: 'return this.#quorum.isPhase2(this.#complete);',
+    also: { find: 'this.#quorum.isPhase1(quorum)', replace: 'this.#quorum.isPhase2(quorum)' },
   },
   {
     name: 'the value choice ignores the votes of phase 1',
@@ -245,8 +266,8 @@ export const PLANTED_FAULTS: readonly PlantedFault[] = [
   {
     name: 'a fast quorum one too small',
     file: 'shared/paxos/quorum.ts',
-    find: 'const isFast = (members: number): boolean => bitCount(members) >= fast;',
-    replace: 'const isFast = (members: number): boolean => bitCount(members) >= fast - 1;',
+    find: 'isFast: (members) => fast[members] === 1,',
+    replace: 'isFast: (members) => ids.some((_, i) => fast[members | (1 << i)] === 1),',
   },
   {
     name: 'plurality choice: the value with the most votes, whatever their ballots',

@@ -7,7 +7,8 @@ import { Prng } from '../../shared/base/prng.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { encodeEntry } from '../../shared/machine/entry.ts';
 import type { SessionLimits } from '../../shared/machine/sessions.ts';
-import { bySize, type QuorumSystem } from '../../shared/paxos/quorum.ts';
+import type { QuorumSystem } from '../../shared/paxos/quorum.ts';
+import { quorumSystem } from '../../shared/paxos/quorum-setting.ts';
 import type { Note } from '../../shared/paxos/notes.ts';
 import { SimAcceptor } from './acceptor.ts';
 import { SimClient, SimReader } from './client.ts';
@@ -18,6 +19,7 @@ import { hex, type World } from './node.ts';
 import { Oracle, Violation } from './oracle.ts';
 import { drawPlan, FAST_CLIENTS, type Plan, type Setup } from './plan.ts';
 import { SimProposer } from './proposer.ts';
+import { QuorumSets, settingOf } from './quorums.ts';
 import { Schedule } from './schedule.ts';
 
 export interface SimResult {
@@ -62,6 +64,7 @@ class Run implements World {
   readonly network: Network;
   readonly oracle: Oracle;
   readonly quorum: QuorumSystem;
+  readonly sets: QuorumSets;
   readonly limits: SessionLimits;
   readonly noOp = encodeEntry({ kind: 'no-op' });
   readonly acceptors: SimAcceptor[] = [];
@@ -87,13 +90,14 @@ class Run implements World {
     this.#plan = plan;
     this.#options = options;
     this.setup = setup;
-    const majority = Math.floor(setup.acceptors / 2) + 1;
-    this.quorum = bySize(setup.acceptors, majority, majority);
+    const ids = Array.from({ length: setup.acceptors }, (_, i) => i + 1);
+    this.quorum = quorumSystem(settingOf(setup.quorums), ids);
+    this.sets = new QuorumSets(setup.acceptors, setup.quorums);
     this.limits = { window: LIMITS.sessionWindow, sessionsMax: setup.sessionsMax };
     this.holders = Math.min(2, setup.learners);
     this.oracle = new Oracle({
-      phase2: majority,
-      fast: Math.ceil((3 * setup.acceptors) / 4),
+      isPhase2: (voters) => this.sets.isPhase2(voters),
+      isFast: (voters) => this.sets.isFast(voters),
       noOp: this.noOp,
       now: () => this.schedule.now,
       count: (what) => {
@@ -134,6 +138,7 @@ class Run implements World {
   }
 
   async #begin(): Promise<void> {
+    this.count(`quorums: ${this.setup.quorums.kind}`);
     if (this.setup.bootstraps) this.count('bootstrap');
     else {
       const prng = this.stream('disks');

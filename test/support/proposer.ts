@@ -34,30 +34,37 @@ export class TestCluster {
   readonly #disks = new Map<number, MemoryDisk>();
   readonly #connections = new Map<string, Connection>();
   readonly #faults: boolean;
+  readonly #quorum: string;
   #addresses: Record<'acceptors' | 'proposers' | 'learners', Map<number, string>> = {
     acceptors: new Map(),
     proposers: new Map(),
     learners: new Map(),
   };
 
-  private constructor(faults: boolean) {
+  private constructor(faults: boolean, quorum: string) {
     this.#faults = faults;
+    this.#quorum = quorum;
   }
 
-  /** Three acceptors and a learner that run, and the ports of two proposers that do not. */
-  static async start({ faults = false } = {}): Promise<TestCluster> {
-    const cluster = new TestCluster(faults);
-    const ports = await freePorts(6);
+  /** Three acceptors, or as many as are asked for, and a learner that run, and the ports of two proposers that do not. */
+  static async start({ faults = false, acceptors = 3, quorum = 'majority' } = {}): Promise<TestCluster> {
+    const cluster = new TestCluster(faults, quorum);
+    const ports = await freePorts(acceptors + 3);
     const addresses = (from: number, to: number): Map<number, string> =>
       new Map(ports.slice(from, to).map((port, i) => [i + 1, `127.0.0.1:${String(port)}`]));
-    cluster.#addresses = { acceptors: addresses(0, 3), proposers: addresses(3, 5), learners: addresses(5, 6) };
-    await Promise.all([1, 2, 3].map((id) => cluster.startAcceptor(id)));
+    const [to, last] = [acceptors + 2, acceptors + 3];
+    cluster.#addresses = {
+      acceptors: addresses(0, acceptors),
+      proposers: addresses(acceptors, to),
+      learners: addresses(to, last),
+    };
+    await Promise.all([...cluster.#addresses.acceptors.keys()].map((id) => cluster.startAcceptor(id)));
     await cluster.startLearner();
     return cluster;
   }
 
   /** A cluster whose two proposers are ready and hear each other. */
-  static async startAll(options = { faults: false }): Promise<TestCluster> {
+  static async startAll(options: Parameters<typeof TestCluster.start>[0] = {}): Promise<TestCluster> {
     const cluster = await TestCluster.start(options);
     await Promise.all([cluster.startProposer(1), cluster.startProposer(2)]);
     await cluster.ready();
@@ -202,6 +209,7 @@ export class TestCluster {
       learners: list(this.#addresses.learners),
       'log.level': 'silent',
       faults: String(this.#faults),
+      quorum: this.#quorum,
     };
   }
 }

@@ -23,6 +23,8 @@ interface MemberRow {
   readonly state: 'ready' | 'not ready' | 'down';
   readonly uptimeMs: number | null;
   readonly version: string | null;
+  /** The quorum system that it was started with. */
+  readonly quorum: string | null;
   readonly logs: number | null;
   /** Logs that a proposer leads. */
   readonly leads: number | null;
@@ -43,6 +45,7 @@ export async function status(options: StatusOptions, context: Context): Promise<
   else if (!nobody) {
     const head = ['role', 'address', 'state', 'up', 'logs', 'queued', 'on disk', 'notes'];
     for (const line of table(head, rows.map(memberCells))) context.io.out(line);
+    for (const line of quorumLines(rows)) context.io.out(line);
     context.io.out('');
     if (logs.length === 0) context.io.out('No logs yet: a log is made by its first proposal.');
     else for (const line of table(LOG_HEAD, logs.map(logCells))) context.io.out(line);
@@ -87,7 +90,16 @@ function wantedOf(options: StatusOptions, logsMax: number): { all: boolean; logs
 
 function memberRow({ place, id, said }: Member, all: boolean): MemberRow {
   const { role, address } = place;
-  const nothing = { uptimeMs: null, version: null, logs: null, leads: null, queues: [], bytes: null, bytesMax: null };
+  const nothing = {
+    uptimeMs: null,
+    version: null,
+    quorum: null,
+    logs: null,
+    leads: null,
+    queues: [],
+    bytes: null,
+    bytesMax: null,
+  };
   if (typeof said === 'string') return { role, id, address, state: 'down', ...nothing, notes: [said] };
   const process: Process | undefined = said.status.process;
   const missing = process?.notReady ?? [];
@@ -98,6 +110,7 @@ function memberRow({ place, id, said }: Member, all: boolean): MemberRow {
     state: missing.length === 0 && !isSilent(said) ? 'ready' : 'not ready',
     uptimeMs: process?.uptimeMs ?? null,
     version: process?.version ?? null,
+    quorum: process?.quorum === undefined || process.quorum === '' ? null : process.quorum,
     logs: said.status.logs,
     leads: said.role === 'proposer' ? said.status.led : null,
     queues: queuesOf(said),
@@ -112,6 +125,17 @@ function memberRow({ place, id, said }: Member, all: boolean): MemberRow {
       (note, at, every) => note !== '' && every.indexOf(note) === at,
     ),
   };
+}
+
+/** `quorums  majority: any 2 of 3`; where members were started with several, who has which. */
+function quorumLines(rows: readonly MemberRow[]): string[] {
+  const who = new Map<string, string[]>();
+  for (const { quorum, role, id } of rows)
+    if (quorum !== null) who.set(quorum, [...(who.get(quorum) ?? []), `${role} ${String(id)}`]);
+  if (who.size === 1) return [...who.keys()].map((quorum) => showLine(`quorums  ${quorum}`));
+  return [...who].map(([quorum, members]) =>
+    showLine(`quorums DIFFER, so that members refuse one another  ${quorum}: ${members.join(', ')}`),
+  );
 }
 
 function faultNotes(process: Process | undefined): string[] {

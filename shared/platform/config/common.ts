@@ -1,6 +1,19 @@
 /** The settings that several roles share, so that they read the same everywhere. */
+import { messageOf } from '../../base/errors.ts';
+import { QUORUM_FORMS, isQuorumSetting, quorumSystem } from '../../paxos/quorum-setting.ts';
 import type { HostPort } from './values.ts';
-import { choice, duration, endpoints, hostPort, hostPortText, integer, optional, text, yesNo } from './values.ts';
+import {
+  choice,
+  duration,
+  endpoints,
+  hostPort,
+  hostPortText,
+  integer,
+  optional,
+  setting,
+  text,
+  yesNo,
+} from './values.ts';
 
 /** Settings of every role: spread them into the role's schema, with those of `addressBook` that it needs. */
 export const commonSettings = {
@@ -12,7 +25,15 @@ export const commonSettings = {
   id: integer({ describe: 'the number of this process among those of its role', min: 1, max: 65_535 }),
   listen: hostPort({ describe: 'where to serve gRPC' }),
   http: optional(hostPort({ describe: 'where to serve metrics and health (left out: the host and gRPC port + 1000)' })),
-  quorum: choice(['majority'], { describe: 'the quorum system; the same at all roles', default: 'majority' }),
+  quorum: setting(
+    'SYSTEM',
+    {
+      describe:
+        'which acceptors decide; the same at all roles: majority, sizes:Q1,Q2[,QF], grid:RxC, weighted:… or sets:… (synodctl quorum --help)',
+      default: 'majority',
+    },
+    (given) => (isQuorumSetting(given) ? { value: given } : { must: `must be ${QUORUM_FORMS}` }),
+  ),
   'log.level': choice(['debug', 'info', 'warn', 'error', 'silent'], { describe: 'what to log', default: 'info' }),
   'calls.max': integer({
     describe: 'unary calls in progress before more are refused',
@@ -38,6 +59,19 @@ export const addressBook = {
   proposers: endpoints({ describe: 'every proposer' }),
   learners: endpoints({ describe: 'every learner' }),
 };
+
+/** What is wrong with a quorum system for these acceptors (R7), a sentence for a person; undefined when it is safe. */
+export function quorumFault(config: {
+  readonly quorum: string;
+  readonly acceptors: ReadonlyMap<number, string>;
+}): string | undefined {
+  try {
+    quorumSystem(config.quorum, [...config.acceptors.keys()]);
+    return undefined;
+  } catch (error) {
+    return `--quorum with --acceptors: ${messageOf(error)}`;
+  }
+}
 
 /** The folder of a role that keeps something. */
 export const dataFolder = text({ describe: 'the folder for this process alone; made when it is missing', form: 'DIR' });

@@ -154,7 +154,7 @@ describe('every sector', () => {
     for (const name of await gone.list()) await gone.remove(name);
     for (const disk of [damaged, gone]) {
       const refused = open(disk, { create: false });
-      await expect(refused).rejects.toThrow(/leave it stopped: the others go on while they are a majority/);
+      await expect(refused).rejects.toThrow(/leave it stopped: the others go on while they hold a quorum/);
       await expect(refused).rejects.toThrow(/Do not put an older copy or an empty folder in its place/);
       await expect(refused).rejects.not.toThrow(/Restore the disk|new, empty disk/);
     }

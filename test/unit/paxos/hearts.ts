@@ -46,9 +46,9 @@ export class ProposerRig {
     self: Owner = owner(1),
     peers: readonly number[] = [],
     options: Partial<ProposerOptions> = {},
-    acceptors = 3,
+    acceptors: number | QuorumSystem = 3,
   ) {
-    this.quorum = majority(acceptors);
+    this.quorum = typeof acceptors === 'number' ? majority(acceptors) : acceptors;
     this.machine = new Proposer(self, this.quorum, [self.proposer, ...peers], NO_OP, { probeMs: 1e9, ...options });
     // The first tick says how late later ones are, and begins the wait for the first probe.
     this.tick(0);

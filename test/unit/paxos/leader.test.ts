@@ -3,6 +3,7 @@
 import { describe, expect, test } from '@jest/globals';
 import { compareBallots, type Ballot } from '../../../shared/paxos/ballot.ts';
 import type { Promised, Rejected } from '../../../shared/paxos/messages.ts';
+import { bySize, majority } from '../../../shared/paxos/quorum.ts';
 import { Acceptors, converse, ProposerRig, table } from './hearts.ts';
 import { accepted, bytes, classic, LOG, owner, promised, rejected, vote, words } from './support.ts';
 
@@ -13,13 +14,13 @@ function only<T>(items: readonly T[]): T {
 
 const sentBy = (rig: ProposerRig): string[] => rig.take('accept').map((a) => `${a.first} ${words(a.batch) ?? ''}`);
 
-/** Asks first, is encouraged by two, and prepares; returns the ballot. */
+/** Asks first, is encouraged by a quorum, and prepares; returns the ballot. */
 function campaign(rig: ProposerRig): Ballot {
   const asked = only(rig.take('prepare'));
   expect(asked).toEqual(
     expect.objectContaining({ ask: true, purpose: 'lead', from: 0, to: undefined, fromWatermark: true }),
   );
-  for (const a of [0, 1])
+  for (let a = 0; !rig.quorum.isPhase1((1 << a) - 1); a++)
     rig.from(a, { kind: 'would-promise', log: LOG, ballot: asked.ballot, highest: -1, watermark: 0 });
   const { ballot, ask } = only(rig.take('prepare'));
   expect(ask).toBe(false);
@@ -275,6 +276,20 @@ describe('a leader that is refused', () => {
     expect(rig.machine.leaderOf(LOG)).toBe(1);
     for (const a of [0, 1]) rig.from(a, accepted(ballot, 0, 1));
     expect(rig.answerTo(token)?.kind).toBe('chosen');
+  });
+
+  test('by two of four still leads where any two choose, and no longer where three do', () => {
+    for (const [quorum, leader] of [
+      [bySize(4, 3, 2), 1],
+      [majority(4), undefined],
+    ] as const) {
+      // prettier-ignore
+      const { rig, ballot, token } = led([{}, {}, {}], {}, new ProposerRig(owner(1), [], {}, quorum));
+      for (const a of [2, 3]) rig.from(a, rejected(ballot, classic(9, 2), { first: 0 }));
+      expect(rig.machine.leaderOf(LOG)).toBe(leader);
+      for (const a of [0, 1]) rig.from(a, accepted(ballot, 0, 1));
+      expect(rig.answerTo(token)?.kind).toBe(leader === 1 ? 'chosen' : undefined);
+    }
   });
 
   const deposed = (): { rig: ProposerRig; ballot: Ballot; token: number } => {

@@ -5,6 +5,7 @@ import { describe, expect, test } from '@jest/globals';
 import { classicAbove, compareBallots, type Ballot } from '../../../shared/paxos/ballot.ts';
 import type { Accept, Prepare } from '../../../shared/paxos/messages.ts';
 import type { ProposerOptions } from '../../../shared/paxos/proposing.ts';
+import { bySize } from '../../../shared/paxos/quorum.ts';
 import { Acceptors, converse, NO_OP, ProposerRig, text } from './hearts.ts';
 import { accept, accepted, classic, LOG, owner, prepare, promised, rejected, vote, words } from './support.ts';
 
@@ -203,6 +204,20 @@ describe('a reject', () => {
     rig.from(2, rejected(ballot, classic(5, 2)));
     for (const a of [0, 1]) rig.from(a, accepted(ballot, 0, 1));
     expect(rig.answerTo(token)?.kind).toBe('chosen');
+  });
+
+  test('of votes by two of four does not end a round where any two choose; of promises it does', () => {
+    for (const phase of ['prepare', 'accept'] as const) {
+      const rig = new ProposerRig(owner(1), [], {}, bySize(4, 3, 2));
+      const token = decree(rig, 'x');
+      const { ballot } = only(rig.take('prepare'));
+      if (phase === 'accept') for (const a of [0, 1, 2]) rig.from(a, promised(ballot));
+      for (const a of [2, 3]) rig.from(a, rejected(ballot, classic(5, 2)));
+      for (const a of [0, 1]) rig.from(a, accepted(ballot, 0, 1));
+      expect(rig.answerTo(token)?.kind).toBe(phase === 'accept' ? 'chosen' : undefined);
+      const outcomes = rig.notes().flatMap((n) => (n.kind === 'quorum' ? [`${n.phase} ${n.outcome}`] : []));
+      expect(outcomes).toContain(phase === 'accept' ? 'accept reached' : 'prepare rejected');
+    }
   });
 
   test('that carries no higher ballot does not end the round', () => {

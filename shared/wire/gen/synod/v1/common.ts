@@ -145,6 +145,8 @@ export interface Process {
   faultsOn: boolean;
   /** The faults in force, one line each, for a person; see fault.proto. */
   faults: string[];
+  /** The quorum system that it was started with, for a person: "majority: any 2 of 3". */
+  quorum: string;
 }
 
 /** A bounded queue and what is in it. Every queue has one limit and one setting that names it (R14). */
@@ -444,7 +446,7 @@ export const Remembered: MessageFns<Remembered> = {
 };
 
 function createBaseProcess(): Process {
-  return { version: "", uptimeMs: 0, address: "", notReady: [], faultsOn: false, faults: [] };
+  return { version: "", uptimeMs: 0, address: "", notReady: [], faultsOn: false, faults: [], quorum: "" };
 }
 
 export const Process: MessageFns<Process> = {
@@ -466,6 +468,9 @@ export const Process: MessageFns<Process> = {
     }
     for (const v of message.faults) {
       writer.uint32(50).string(v!);
+    }
+    if (message.quorum !== "") {
+      writer.uint32(58).string(message.quorum);
     }
     return writer;
   },
@@ -531,6 +536,14 @@ export const Process: MessageFns<Process> = {
             message.faults.push(reader.string());
             continue;
           }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.quorum = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -554,6 +567,7 @@ export const Process: MessageFns<Process> = {
     message.notReady = object.notReady?.map((e) => e) || [];
     message.faultsOn = object.faultsOn ?? false;
     message.faults = object.faults?.map((e) => e) || [];
+    message.quorum = object.quorum ?? "";
     return message;
   },
 };
