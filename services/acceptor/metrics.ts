@@ -4,8 +4,8 @@ import type { Note, Phase } from '../../shared/paxos/notes.ts';
 import { BATCH_BUCKETS } from '../../shared/platform/telemetry/metrics.ts';
 import type { Metrics } from '../../shared/platform/telemetry/metrics.ts';
 
-const PURPOSES = ['lead', 'decree', 'finish'] as const satisfies readonly Purpose[];
-const PHASES = ['prepare', 'accept'] as const satisfies readonly Phase[];
+const PURPOSES = ['lead', 'decree', 'finish', 'open'] as const satisfies readonly Purpose[];
+const PHASES = ['prepare', 'accept', 'any'] as const satisfies readonly (Phase | 'any')[];
 const REASONS = [
   ...(['ballot', 'led', 'floor', 'space', 'logs'] as const),
   ...(['round', 'busy', 'conflict', 'ahead', 'not-open'] as const),

@@ -98,6 +98,7 @@ function logStatus(log: AcceptorLogStatus, holders: number, learners: ReadonlyMa
     highest: writeOrNone(log.highest),
     watermark: log.watermark,
     floor: log.floor,
+    openFrom: log.openFrom,
     holders: log.holders.map(({ disk, held, agreed }) => ({
       learnerDisk: bytesOf(disk, ID_BYTES, 'learner_disk'),
       learner: learners.get(disk) ?? 0,

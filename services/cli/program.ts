@@ -98,15 +98,17 @@ function valueCommands(program: Command, add: Add, cluster: Cluster): void {
       'synodctl propose hello',
       'synodctl propose --log orders --file orders.txt',
       'synodctl propose --protocol basic --log primary node-1',
-      'synodctl propose --protocol fast --log leader-of-eu node-2 --json',
+      'synodctl propose --protocol fast --log events click --json',
+      'synodctl propose --protocol fast --decree --log leader-of-eu node-2',
     ]),
   )
     .addOption(logOption())
     .option(
       '--protocol <name>',
-      'multi: the next slot of the log; basic: a decree, slot 0 alone; fast: a decree without a leader',
+      'multi: the next slot of the log; basic: a decree, slot 0 alone; fast: the next slot, without a leader',
       'multi',
     )
+    .option('--decree', 'with fast: slot 0 alone, a log of its own')
     .option(
       '-f, --file <path>',
       'values from a file, one a line; - is standard input; a line ends at LF or CR LF, which are not part of the value',

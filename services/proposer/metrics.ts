@@ -5,7 +5,13 @@ import type { Metrics } from '../../shared/platform/telemetry/metrics.ts';
 
 const PHASES = ['prepare', 'accept'] as const satisfies readonly Phase[];
 const PROTOCOLS = ['basic', 'multi', 'fast', 'probe', 'finish'] as const satisfies readonly Protocol[];
-const QUORUM_OUTCOMES = ['reached', 'rejected', 'timeout', 'collision'] as const satisfies readonly QuorumOutcome[];
+const QUORUM_OUTCOMES = [
+  'reached',
+  'rejected',
+  'timeout',
+  'collision',
+  'recovered',
+] as const satisfies readonly QuorumOutcome[];
 const OUTCOMES = ['chosen', 'known', 'refused', 'timeout'] as const;
 const CHANGES = ['taken', 'resigned', 'lost'] as const;
 const FAST_OUTCOMES = ['fast', 'coordinated', 'recovered', 'fallback'] as const satisfies readonly FastOutcome[];

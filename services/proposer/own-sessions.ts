@@ -39,6 +39,7 @@ const TRIES_MAX = 3;
 
 interface Job {
   readonly payload: Uint8Array;
+  readonly protocol: 'multi' | 'fast';
   readonly deadline: number;
   readonly done: (answer: OwnAnswer) => void;
   tries: number;
@@ -58,9 +59,14 @@ export class OwnSessions {
     return this.#waiting;
   }
 
-  propose(log: string, payload: Uint8Array, timeoutMs: number): Promise<OwnAnswer> {
+  propose(
+    log: string,
+    payload: Uint8Array,
+    timeoutMs: number,
+    protocol: 'multi' | 'fast' = 'multi',
+  ): Promise<OwnAnswer> {
     return new Promise((done) => {
-      const job: Job = { payload, deadline: this.#ports.clock.now() + timeoutMs, done, tries: 0 };
+      const job: Job = { payload, protocol, deadline: this.#ports.clock.now() + timeoutMs, done, tries: 0 };
       this.#give(log, job);
     });
   }
@@ -77,17 +83,17 @@ export class OwnSessions {
       finish(job, refused('RESOURCE_EXHAUSTED', message));
       return;
     }
-    (this.#byLog.get(log) ?? this.#add(log)).give(job);
+    (this.#byLog.get(log) ?? this.#add(log, job.protocol)).give(job);
   }
 
-  #add(log: string): OwnSession {
+  #add(log: string, protocol: Job['protocol']): OwnSession {
     if (this.#byLog.size >= LOGS_MAX)
       for (const [name, old] of this.#byLog) {
         if (!old.isIdle) continue;
         this.#byLog.delete(name);
         break;
       }
-    const session = new OwnSession(log, this.#ports, {
+    const session = new OwnSession(log, protocol, this.#ports, {
       counted: (by) => {
         this.#waiting += by;
       },
@@ -123,14 +129,14 @@ class OwnSession {
   /** Numbers above the floor that have their answers. */
   readonly #answered = new Set<number>();
 
-  constructor(log: string, ports: OwnSessionPorts, owner: Owner) {
+  constructor(log: string, protocol: Job['protocol'], ports: OwnSessionPorts, owner: Owner) {
     this.#log = log;
     this.#ports = ports;
     this.#owner = owner;
     // A new id each time: under an old one the log may know a session whose numbers are used up.
     this.#client = ports.newId();
     const entry = encodeEntry({ kind: 'open-session', client: this.#client });
-    const demand = { log, entry, protocol: 'multi', retry: false, timeoutMs: ports.openMs } as const;
+    const demand = { log, entry, protocol, retry: false, timeoutMs: ports.openMs } as const;
     ports.intake.submit(demand, {
       onAnswer: (_token, answer) => {
         this.#onOpened(answer);
@@ -213,7 +219,7 @@ class OwnSession {
         this.#onAnswer(job, session, sequence, answer);
       },
     };
-    intake.submit({ log: this.#log, entry, protocol: 'multi', retry: false, timeoutMs }, caller);
+    intake.submit({ log: this.#log, entry, protocol: job.protocol, retry: false, timeoutMs }, caller);
   }
 
   #onAnswer(job: Job, session: number, sequence: number, answer: Answer): void {

@@ -70,17 +70,17 @@ export class Propose {
   }
 
   async openSession(request: OpenSessionRequest, call: CallContext): Promise<OpenSessionResponse> {
-    const { header, log, client } = readOpenSessionRequest(request);
+    const { header, log, client, protocol } = readOpenSessionRequest(request);
     checkClient(header, this.#ports.expected);
-    const chosen = await this.open(log, client, timeoutOf(call));
+    const chosen = await this.open(log, client, timeoutOf(call), protocol);
     return { client: request.client, session: chosen.slot, window: LIMITS.sessionWindow };
   }
 
   /** Opens the session of a client, or finds the one that is open: the slot is its number. Throws RefusedError. */
-  async open(log: string, client: string, timeoutMs: number): Promise<Chosen> {
+  async open(log: string, client: string, timeoutMs: number, protocol: 'multi' | 'fast' = 'multi'): Promise<Chosen> {
     const entry = encodeEntry({ kind: 'open-session', client });
     // Opening twice is opening once, so whether it is a retry makes no difference.
-    return this.#chosen(await this.#ports.intake.ask({ log, entry, protocol: 'multi', retry: false, timeoutMs }));
+    return this.#chosen(await this.#ports.intake.ask({ log, entry, protocol, retry: false, timeoutMs }));
   }
 
   async moveLeader(request: MoveLeaderRequest, call: CallContext): Promise<MoveLeaderResponse> {
@@ -151,7 +151,12 @@ export class Propose {
 
   async #unnamed(demand: ProposeDemand, timeoutMs: number): Promise<ProposeResponse> {
     const { log, payload, protocol } = demand;
-    const { answer, client, session, sequence } = await this.#ports.ownSessions.propose(log, payload, timeoutMs);
+    const { answer, client, session, sequence } = await this.#ports.ownSessions.propose(
+      log,
+      payload,
+      timeoutMs,
+      protocol === 'fast' ? 'fast' : 'multi',
+    );
     const chosen = this.#chosen(answer);
     return { ...responseOf(log, chosen, client, session, sequence), ...wayOf(protocol, chosen) };
   }

@@ -97,7 +97,7 @@ export class SynodClient {
             {
               header: this.#header,
               log,
-              protocol: options.protocol === 'fast' ? Protocol.PROTOCOL_FAST : Protocol.PROTOCOL_MULTI,
+              protocol: protocolOf(options.protocol),
               payload: value,
               client: session.client,
               session: session.id,
@@ -206,7 +206,7 @@ export class SynodClient {
    * old id may give the old session, from a leader that does not know yet that it expired, or one that another proposal
    * has opened meanwhile; numbers that begin anew in it would be taken for retries (R12).
    */
-  #session(log: string, options: PartOptions): Promise<Session> {
+  #session(log: string, options: PartOptions & Pick<ProposeOptions, 'protocol'>): Promise<Session> {
     const known = this.#sessions.get(log);
     if (known !== undefined) return known;
     const client = this.#openings.get(log) ?? Buffer.from(newId(), 'hex');
@@ -214,7 +214,7 @@ export class SynodClient {
     const opening = this.#try(log, options, (attempt) =>
       attempt.connection.unary(
         ProposerServiceService.openSession,
-        { header: this.#header, log, client },
+        { header: this.#header, log, client, protocol: protocolOf(options.protocol) },
         callTuning(attempt, options),
       ),
     ).then(
@@ -291,6 +291,10 @@ function callTuning(attempt: Attempt, options: CallOptions): { timeoutMs: number
   return options.signal === undefined
     ? { timeoutMs: attempt.timeoutMs }
     : { timeoutMs: attempt.timeoutMs, signal: options.signal };
+}
+
+function protocolOf(protocol: ProposeOptions['protocol']): Protocol {
+  return protocol === 'fast' ? Protocol.PROTOCOL_FAST : Protocol.PROTOCOL_MULTI;
 }
 
 const PATHS: readonly (Path | undefined)[] = [undefined, 'fast', 'recovered', 'classic'];

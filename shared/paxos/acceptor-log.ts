@@ -14,6 +14,10 @@ export interface LogRecord {
   readonly name: string;
   promised: Ballot;
   state: LogState;
+  /** Where the log is open at a fast ballot that is promised: the first slot. Undefined at ballot zero, which is open from 0 on. */
+  openFrom: number | undefined;
+  /** The stream of the proposer that opened it, which hears what others propose. */
+  opener: string | undefined;
   /** Votes for slots at or above `kept`. Below it they are in the journal. */
   readonly votes: RangeMap<Vote>;
   kept: number;
@@ -42,6 +46,8 @@ export function newLog(name: string): LogRecord {
     name,
     promised: BALLOT_ZERO,
     state: 'open',
+    openFrom: undefined,
+    opener: undefined,
     votes: newVotes(),
     kept: 0,
     index: new VoteIndex(),
@@ -59,4 +65,18 @@ export function newLog(name: string): LogRecord {
 /** How far a log is, for a learner. */
 export function headOf(log: LogRecord): ToLearner {
   return { kind: 'head', log: log.name, highest: log.highest, watermark: log.watermark, floor: log.floor };
+}
+
+/** The log's promise grows; fast voting ends with the promise that it was opened under. */
+export function raise(log: LogRecord, ballot: Ballot, lead: boolean): void {
+  log.promised = ballot;
+  log.state = lead ? 'led' : 'closed';
+  log.openFrom = undefined;
+  log.opener = undefined;
+}
+
+/** Fast voting is open at the ballot that is promised, from this slot on. */
+export function open(log: LogRecord, from: number): void {
+  log.state = 'open';
+  log.openFrom = from;
 }

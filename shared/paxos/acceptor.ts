@@ -8,7 +8,7 @@ import { assert, assertNever } from '../base/assert.ts';
 import type { Batch } from '../base/batch.ts';
 import { LIMITS } from '../base/limits.ts';
 import type { RangeMap } from '../base/range-map.ts';
-import { headOf, newLog, newVotes, type LogRecord, type Vote } from './acceptor-log.ts';
+import { headOf, newLog, newVotes, open, raise, type LogRecord, type Vote } from './acceptor-log.ts';
 import {
   BALLOT_ZERO,
   compareBallots,
@@ -22,7 +22,9 @@ import {
 import { identityOfOne } from './identity.ts';
 import type {
   Accept,
+  Accepted,
   AcceptorRecord,
+  Any,
   Fetch,
   FromAcceptor,
   LearnerToAcceptor,
@@ -214,11 +216,28 @@ export class Acceptor implements Machine<AcceptorEvent, AcceptorEffect> {
         if (log !== undefined) this.#raiseWatermark(log, message.watermark);
         return;
       }
+      case 'any':
+        return this.#onAny(event, message);
       case 'alive':
         return;
       default:
         return assertNever(message);
     }
+  }
+
+  /** R2: fast voting opens at a ballot that is promised, and is closed by the next promise. */
+  #onAny(event: AcceptorEvent & { kind: 'proposer' }, any: Any): void {
+    const log = this.#logs.get(any.log);
+    if (log === undefined || !sameBallot(any.ballot, log.promised))
+      return this.#reject(event.from, any, undefined, 'ballot', log);
+    if (log.openFrom === undefined) {
+      if (!this.#takes(0)) return this.#reject(event.from, any, undefined, 'space', log);
+      this.#persist({ kind: 'any', log: log.name, ballot: any.ballot, from: any.from });
+      open(log, any.from);
+      this.#note({ kind: 'opened', log: log.name, ballot: any.ballot, from: any.from });
+    }
+    log.opener = event.from;
+    this.#out.push({ kind: 'reply', to: event.from, message: { kind: 'opened', log: log.name, ballot: any.ballot } });
   }
 
   #onPrepare(event: AcceptorEvent & { kind: 'proposer' }, prepare: Prepare, loaded: Loaded | undefined): void {
@@ -259,8 +278,7 @@ export class Acceptor implements Machine<AcceptorEvent, AcceptorEffect> {
     const lead = prepare.purpose === 'lead';
     this.#persist({ kind: 'promise', log: log.name, ballot, lead });
     assert(compareBallots(ballot, log.promised) > 0, 'R1', () => `${log.name}: a promise does not grow`);
-    log.promised = ballot;
-    log.state = lead ? 'led' : 'closed';
+    raise(log, ballot, lead);
     this.#note({ kind: 'promised', log: log.name, ballot, purpose: prepare.purpose });
   }
 
@@ -342,17 +360,17 @@ export class Acceptor implements Machine<AcceptorEvent, AcceptorEffect> {
     }
     if (again < batch.count && !this.#takes(batch.bytes.length)) return refuse('space', log);
     this.#logs.set(log.name, log);
-    if (again < batch.count) this.#vote(log, accept);
+    if (again < batch.count) this.#vote(log, accept, event.from);
     // A duplicate is answered like the first, after whatever the first depends on is durable (R3, in the shell).
     this.#out.push({
       kind: 'reply',
       to: event.from,
-      message: { kind: 'accepted', log: log.name, ballot, first, count: batch.count, ...identityAt(ballot, batch) },
+      message: acceptedAt(log, ballot, first, batch),
     });
     this.#raiseWatermark(log, accept.watermark);
   }
 
-  #vote(log: LogRecord, accept: Accept): void {
+  #vote(log: LogRecord, accept: Accept, from: string): void {
     const { ballot, first, batch } = accept;
     const watermark = Math.max(log.watermark, accept.watermark);
     assert(compareBallots(ballot, log.promised) >= 0, 'R2', () => `${log.name}: a vote below the promise`);
@@ -371,6 +389,13 @@ export class Acceptor implements Machine<AcceptorEvent, AcceptorEffect> {
         ...identityAt(ballot, batch),
       },
     });
+    // Who opened the ballot counts the votes of all, so that it sees a collision as early as anybody.
+    if (isFast(ballot) && log.opener !== undefined && log.opener !== from && sameBallot(ballot, log.promised))
+      this.#out.push({
+        kind: 'reply',
+        to: log.opener,
+        message: { ...acceptedAt(log, ballot, first, batch), voted: batch.values()[0] },
+      });
     this.#note({ kind: 'voted', log: log.name, ballot, first, count: batch.count, bytes: batch.bytes.length });
   }
 
@@ -404,7 +429,7 @@ export class Acceptor implements Machine<AcceptorEvent, AcceptorEffect> {
 
   #reject(
     to: string,
-    asked: Prepare | Accept,
+    asked: Prepare | Accept | Any,
     first: number | undefined,
     reason: RejectReason,
     log: LogRecord | undefined,
@@ -702,8 +727,10 @@ export class Acceptor implements Machine<AcceptorEvent, AcceptorEffect> {
     switch (record.kind) {
       case 'promise':
         if (compareBallots(record.ballot, log.promised) <= 0) return;
-        log.promised = record.ballot;
-        log.state = record.lead ? 'led' : 'closed';
+        raise(log, record.ballot, record.lead);
+        return;
+      case 'any':
+        if (sameBallot(record.ballot, log.promised)) open(log, record.from);
         return;
       case 'vote':
         assert(position !== undefined, 'R6', () => 'a vote at the head of a segment');
@@ -717,6 +744,7 @@ export class Acceptor implements Machine<AcceptorEvent, AcceptorEffect> {
       case 'log':
         log.promised = record.promised;
         log.state = record.state;
+        log.openFrom = record.openFrom;
         log.highest = Math.max(log.highest, record.highest);
         if (record.voted !== undefined) log.voted = maxBallot(log.voted, record.voted);
         this.#raiseWatermark(log, record.watermark);
@@ -738,6 +766,7 @@ export class Acceptor implements Machine<AcceptorEvent, AcceptorEffect> {
         voted: log.highest < 0 ? undefined : log.voted,
         watermark: log.watermark,
         floor: log.floor,
+        ...(log.openFrom === undefined ? {} : { openFrom: log.openFrom }),
       };
     for (const learnerDisk of this.#forgotten) yield { kind: 'forget', learnerDisk };
   }
@@ -770,6 +799,7 @@ export class Acceptor implements Machine<AcceptorEvent, AcceptorEffect> {
         log: log.name,
         promised: log.promised,
         state: log.state,
+        openFrom: log.openFrom,
         highest: log.highest,
         watermark: log.watermark,
         floor: log.floor,
@@ -783,6 +813,8 @@ export interface AcceptorLogStatus {
   readonly log: string;
   readonly promised: Ballot;
   readonly state: LogState;
+  /** Where it is open at a fast ballot that is promised: the first slot. */
+  readonly openFrom: number | undefined;
   readonly highest: number;
   readonly watermark: number;
   readonly floor: number;
@@ -800,8 +832,16 @@ function identityAt(ballot: Ballot, batch: Batch): { readonly identity?: string 
 function notFast(log: LogRecord, { ballot, first, batch, watermark }: Accept): RejectReason | undefined {
   assert(batch.count === 1, 'R9', () => `${log.name}: ${String(batch.count)} values at a fast ballot`);
   // Nobody opened ballot zero; it is open where nobody prepared.
-  if (ballot.round !== 0) return 'not-open';
+  const isOpen = ballot.round === 0 || (log.openFrom !== undefined && sameBallot(ballot, log.promised));
+  if (!isOpen || first < (log.openFrom ?? 0)) return 'not-open';
   return first > Math.max(log.highest, log.watermark, watermark) + LIMITS.fastSlotsAheadMax ? 'ahead' : undefined;
+}
+
+/** The answer to an Accept that has its vote. */
+function acceptedAt(log: LogRecord, ballot: Ballot, first: number, batch: Batch): Accepted {
+  const watermark = isFast(ballot) ? { watermark: log.watermark } : {};
+  const { name } = log;
+  return { kind: 'accepted', log: name, ballot, first, count: batch.count, ...identityAt(ballot, batch), ...watermark };
 }
 
 function ownerKey(owner: Owner): string {

@@ -56,6 +56,17 @@ export function classicAbove(ballot: Ballot, owner: Owner): Ballot {
   return { round: ballot.round + 1, proposer: owner.proposer, incarnation: owner.incarnation, kind: CLASSIC };
 }
 
+/** A fast ballot of this owner in a round above the given ballot, and above all rounds it used. */
+export function freshFast(above: Ballot, lastRound: number, owner: Owner): Ballot {
+  const { proposer, incarnation } = owner;
+  return { round: Math.max(above.round, lastRound) + 1, proposer, incarnation, kind: FAST };
+}
+
+/** The one ballot that follows a fast one, with nothing between: the classic ballot of the same round and owner. */
+export function successor(fast: Ballot): Ballot {
+  return { ...fast, kind: CLASSIC };
+}
+
 /** `3.p1.9f86d081` : round, proposer, the start of the incarnation; a fast ballot ends in `f`. */
 export function formatBallot(ballot: Ballot): string {
   if (ballot.round === 0) return '0';

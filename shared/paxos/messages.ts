@@ -11,10 +11,16 @@
 import type { Batch } from '../base/batch.ts';
 import type { Ballot } from './ballot.ts';
 
-/** Why a Prepare is sent. Only `lead` makes a log led; `decree` and `finish` leave it closed. */
-export type Purpose = 'lead' | 'decree' | 'finish';
+/**
+ * Why a Prepare is sent. Only `lead` makes a log led; `decree` and `finish` leave it closed, and so does `open`, the only one at a
+ * fast ballot, until Any follows.
+ */
+export type Purpose = 'lead' | 'decree' | 'finish' | 'open';
 
-/** How a log stands at an acceptor. `open`: nobody prepared it, fast voting at ballot zero; `closed`: prepared, led by nobody. */
+/**
+ * How a log stands at an acceptor. `open`: for fast voting, at ballot zero where nobody prepared it, else at the fast ballot that is
+ * promised; `closed`: prepared, led by nobody.
+ */
 export type LogState = 'open' | 'closed' | 'led';
 
 /** Phase 1, the question: promise this ballot for the whole log, and report the votes of [from, to). */
@@ -64,7 +70,18 @@ export interface Alive {
   readonly kind: 'alive';
 }
 
-export type ToAcceptor = Prepare | Accept | Resign | Tell | Alive;
+/**
+ * Fast voting is open at this fast ballot from this slot on: a phase-1 quorum promised it and has no vote, watermark or floor above.
+ * Holds while the log's promise is this ballot.
+ */
+export interface Any {
+  readonly kind: 'any';
+  readonly log: string;
+  readonly ballot: Ballot;
+  readonly from: number;
+}
+
+export type ToAcceptor = Prepare | Accept | Resign | Tell | Alive | Any;
 
 /** A vote for consecutive slots, all at one ballot. */
 export interface VoteRange {
@@ -138,9 +155,20 @@ export interface Accepted {
   readonly count: number;
   /** At a fast ballot, and only there: which value has the vote (`identityOf`). */
   readonly identity?: string | undefined;
+  /** At a fast ballot, to who opened it, where another sent the value. */
+  readonly voted?: Uint8Array | undefined;
+  /** At a fast ballot: the watermark that this acceptor was told. */
+  readonly watermark?: number | undefined;
 }
 
-export type FromAcceptor = Promised | WouldPromise | Rejected | Accepted;
+/** The answer to Any: fast voting is open here at this ballot, durably. */
+export interface Opened {
+  readonly kind: 'opened';
+  readonly log: string;
+  readonly ballot: Ballot;
+}
+
+export type FromAcceptor = Promised | WouldPromise | Rejected | Accepted | Opened;
 
 /** From an acceptor to a learner, as votes are made durable. The batch is there only for those who asked for values. */
 export interface Votes {
@@ -238,6 +266,8 @@ export type AcceptorRecord =
       readonly watermark: number;
     }
   | { readonly kind: 'resign'; readonly log: string; readonly ballot: Ballot }
+  /** Fast voting was opened at this ballot, which is promised, from this slot on. */
+  | { readonly kind: 'any'; readonly log: string; readonly ballot: Ballot; readonly from: number }
   | { readonly kind: 'floor'; readonly log: string; readonly floor: number }
   | { readonly kind: 'forget'; readonly learnerDisk: string }
   | {
@@ -251,4 +281,6 @@ export type AcceptorRecord =
       readonly voted: Ballot | undefined;
       readonly watermark: number;
       readonly floor: number;
+      /** Fast voting is open at `promised`, from this slot on. */
+      readonly openFrom?: number | undefined;
     };

@@ -4,7 +4,7 @@ import type { Purpose, RejectReason } from './messages.ts';
 
 export type Phase = 'prepare' | 'accept';
 export type Protocol = 'basic' | 'multi' | 'fast' | 'probe' | 'finish';
-export type QuorumOutcome = 'reached' | 'rejected' | 'timeout' | 'collision';
+export type QuorumOutcome = 'reached' | 'rejected' | 'timeout' | 'collision' | 'recovered';
 /**
  * What became of a proposal that was sent FAST: `fast`, a fast quorum; `coordinated`, recovered at the successor of the fast ballot by
  * who opened it; `recovered`, by a classic round with both its phases; `fallback`, it did not collide and went the classic way.
@@ -24,14 +24,17 @@ export type Note =
     }
   | {
       readonly kind: 'rejected';
-      readonly phase: Phase;
+      readonly phase: Phase | 'any';
       readonly log: string;
       readonly reason: RejectReason;
       readonly ballot: Ballot;
       readonly promised: Ballot;
     }
+  | { readonly kind: 'opened'; readonly log: string; readonly ballot: Ballot; readonly from: number }
   | { readonly kind: 'trimmed'; readonly log: string; readonly floor: number }
   // proposer
+  /** The log is not open any more at this proposer's fast ballot, or never was. */
+  | { readonly kind: 'closed'; readonly log: string; readonly ballot: Ballot; readonly why: string }
   | { readonly kind: 'promise-rtt'; readonly acceptor: number; readonly ms: number }
   | { readonly kind: 'accept-rtt'; readonly acceptor: number; readonly ms: number }
   | {

@@ -50,6 +50,8 @@ export interface Forward {
   readonly retry: boolean;
   /** It was forwarded before it came to the sender, who cannot be bypassed: the receiver leads, or refuses. */
   readonly relayed: boolean;
+  /** Its client asked for FAST. */
+  readonly fast?: boolean | undefined;
   /** What is left of the caller's deadline. */
   readonly timeoutMs: number;
 }

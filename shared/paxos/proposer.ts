@@ -8,6 +8,7 @@ import { RESERVED_LOG_PREFIX } from '../base/limits.ts';
 import { BALLOT_ZERO, type Ballot, type Owner } from './ballot.ts';
 import { Decrees } from './decrees.ts';
 import { Election } from './election.ts';
+import { FastLogs } from './fast-logs.ts';
 import { Leader } from './leader.ts';
 import type { FromAcceptor } from './messages.ts';
 import type { Answer, Finish, Forward, Forwarded, LedLog, PeerMessage, Refused } from './peers.ts';
@@ -92,6 +93,9 @@ export class Proposer implements Machine<ProposerEvent, ProposerEffect> {
   readonly #active = new Set<Leader>();
   readonly #touched = new Set<Leader>();
   readonly #decrees: Decrees;
+  readonly #fast: FastLogs;
+  /** Logs whose leader here gives them up to open them for fast voting. */
+  readonly #opening = new Set<string>();
   /** Slots being finished, by log. */
   readonly #finishing = new Map<string, Round>();
   #probe: Round | undefined;
@@ -131,6 +135,14 @@ export class Proposer implements Machine<ProposerEvent, ProposerEffect> {
     this.#decrees = new Decrees(this.#ctx, (proposal, answer) => {
       this.#answer(proposal, answer);
     });
+    this.#fast = new FastLogs(this.#ctx, {
+      answer: (proposal, answer) => {
+        this.#answer(proposal, answer);
+      },
+      toLeader: (proposals) => {
+        for (const proposal of proposals) this.#queue(proposal);
+      },
+    });
     this.#election = new Election(this.#ctx, proposers);
     this.#probeAt = -Infinity;
   }
@@ -157,6 +169,7 @@ export class Proposer implements Machine<ProposerEvent, ProposerEffect> {
       case 'acceptor-up':
         this.#ctx.down &= ~(1 << event.acceptor);
         for (const leader of this.#leaders.values()) leader.onAcceptorUp(event.acceptor);
+        this.#fast.onAcceptorUp(event.acceptor);
         return;
       case 'acceptor-down':
         this.#ctx.down |= 1 << event.acceptor;
@@ -167,6 +180,7 @@ export class Proposer implements Machine<ProposerEvent, ProposerEffect> {
         if (event.refused) this.#takeOver(event.peer, this.#election.onRefused(event.peer));
         return;
       case 'sessions':
+        this.#fast.onSessions(event.log, event.next, event.admission);
         return this.#with(event.log, (leader) => {
           leader.onSessions(event.next, event.admission);
         });
@@ -191,7 +205,8 @@ export class Proposer implements Machine<ProposerEvent, ProposerEffect> {
 
   #onPropose(event: ProposerEvent & { kind: 'propose' }): void {
     const { options } = this.#ctx;
-    const proposal = this.#admit(event.token, event.log, event.entry, event.retry, event.timeoutMs, undefined);
+    const isFast = event.protocol === 'fast';
+    const proposal = this.#admit(event.token, event.log, event.entry, event.retry, event.timeoutMs, { fast: isFast });
     if (this.#draining) return this.#refuse(proposal, 'UNAVAILABLE', 'this proposer is shutting down; use another one');
     if (this.#pending.size > options.inFlightMax)
       return this.#refuse(
@@ -201,7 +216,19 @@ export class Proposer implements Machine<ProposerEvent, ProposerEffect> {
       );
     if (event.protocol === 'basic' || (event.protocol === 'fast' && event.decree === true))
       this.#decrees.propose(proposal, event.protocol);
+    else if (isFast) this.#proposeFast(proposal);
     else this.#queue(proposal);
+  }
+
+  /** Straight to the acceptors, unless the log is led or on its way to be. */
+  #proposeFast(proposal: Proposal): void {
+    const { log } = proposal;
+    const leader = this.#leaders.get(log);
+    const isFree = leader === undefined || (leader.state === 'idle' && leader.queued === 0);
+    if (isFree && this.#election.ledBy(log) === undefined) return this.#fast.propose(proposal);
+    proposal.path = 'classic';
+    this.#fast.wish(log);
+    this.#queue(proposal);
   }
 
   #admit(
@@ -210,8 +237,7 @@ export class Proposer implements Machine<ProposerEvent, ProposerEffect> {
     entry: Uint8Array,
     retry: boolean,
     timeoutMs: number,
-    via: Proposal['via'],
-    relayed = false,
+    more: Partial<Pick<Proposal, 'via' | 'relayed' | 'fast'>>,
   ): Proposal {
     const { now } = this.#ctx;
     const proposal: Proposal = {
@@ -223,8 +249,9 @@ export class Proposer implements Machine<ProposerEvent, ProposerEffect> {
       done: false,
       since: now,
       deadline: now + timeoutMs,
-      via,
-      relayed,
+      via: more.via,
+      relayed: more.relayed ?? false,
+      fast: more.fast ?? false,
     };
     this.#pending.set(token, proposal);
     return proposal;
@@ -269,8 +296,17 @@ export class Proposer implements Machine<ProposerEvent, ProposerEffect> {
   /** Answers; a refusal of what was sent, here or before, says that its outcome is unknown (R15). */
   #answer(proposal: Proposal, answer: Answer): void {
     const outcome: Outcome = proposal.sent || proposal.retry ? 'unknown' : 'none';
-    const said = answer.kind === 'refused' && answer.outcome === 'none' ? { ...answer, outcome } : answer;
+    const said =
+      answer.kind === 'refused' && answer.outcome === 'none' ? { ...answer, outcome } : this.#onWay(proposal, answer);
     this.#ctx.out.push({ kind: 'answer', token: proposal.token, answer: said });
+  }
+
+  /** What was sent FAST and went to a leader says so. */
+  #onWay({ log, path, rounds = 0, since }: Proposal, answer: Answer): Answer {
+    if (answer.kind !== 'chosen' || path === undefined || answer.path !== undefined) return answer;
+    const outcome = path === 'recovered' ? 'recovered' : 'fallback';
+    note(this.#ctx, { kind: 'fast', log, outcome, ms: this.#ctx.now - since });
+    return { ...answer, path, rounds: rounds + 1 };
   }
 
   /** Turns answers to forwarded proposals into messages, and forgets what is answered. */
@@ -357,6 +393,7 @@ export class Proposer implements Machine<ProposerEvent, ProposerEffect> {
       entry: proposal.entry,
       retry: proposal.retry,
       relayed: proposal.via !== undefined,
+      fast: proposal.fast,
       timeoutMs: Math.max(1, Math.ceil(proposal.deadline - ctx.now)),
     };
     this.#forwarded.set(id, { proposal, wasSent: proposal.sent, peer: to, at: ctx.now });
@@ -367,9 +404,10 @@ export class Proposer implements Machine<ProposerEvent, ProposerEffect> {
   }
 
   #onForward(from: number, message: Forward): void {
-    const { log, entry, retry, timeoutMs, id, incarnation, relayed } = message;
+    const { log, entry, retry, timeoutMs, id, incarnation, relayed, fast = false } = message;
     const via = { peer: from, id, incarnation };
-    const proposal = this.#admit(this.#internalToken--, log, entry, retry, timeoutMs, via, relayed);
+    const proposal = this.#admit(this.#internalToken--, log, entry, retry, timeoutMs, { via, relayed, fast });
+    if (fast) this.#fast.wish(log);
     if (this.#draining) return this.#refuse(proposal, 'UNAVAILABLE', SHUTTING_DOWN);
     if (this.#pending.size > this.#ctx.options.inFlightMax)
       return this.#refuse(
@@ -433,6 +471,8 @@ export class Proposer implements Machine<ProposerEvent, ProposerEffect> {
   // ── acceptors ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
   #onAcceptor(from: number, message: FromAcceptor): void {
+    this.#fast.onAcceptor(from, message);
+    if (message.kind === 'opened') return;
     const leader = this.#leaders.get(message.log);
     if (message.kind === 'would-promise') {
       leader?.onWouldPromise(from, message);
@@ -658,6 +698,7 @@ export class Proposer implements Machine<ProposerEvent, ProposerEffect> {
 
   #tryResign(leader: Leader): void {
     const move = this.#moves.get(leader.log);
+    if (this.#opening.has(leader.log)) return this.#tryOpen(leader);
     if (!leader.isResigning) {
       if (move?.isHandedOver === false) this.#endMove(leader, move.token);
       return;
@@ -667,6 +708,17 @@ export class Proposer implements Machine<ProposerEvent, ProposerEffect> {
     if (move !== undefined) move.isHandedOver = true;
     leader.hint = to;
     if (to !== undefined) this.#ctx.out.push({ kind: 'to-peer', to, message: { kind: 'take-over', log: leader.log } });
+    this.#touch(leader);
+  }
+
+  /** A leader that has nothing in flight gives the log up, and opens it for fast voting. */
+  #tryOpen(leader: Leader): void {
+    const { ballot } = leader;
+    if (leader.isResigning && !leader.tryResign('the log is opened for fast voting')) return;
+    this.#opening.delete(leader.log);
+    if (ballot === undefined || this.#draining) return;
+    leader.learn(ballot);
+    this.#fast.open(leader.log, ballot);
     this.#touch(leader);
   }
 
@@ -729,8 +781,21 @@ export class Proposer implements Machine<ProposerEvent, ProposerEffect> {
       this.#forget(leader);
     }
     this.#decrees.onTick();
+    this.#fast.onTick();
+    if (!this.#draining) this.#openLogs();
     for (const round of this.#finishing.values()) round.onTick();
     this.#tickProbe();
+  }
+
+  /** Logs that are led here, at rest, and should be open for FAST proposals. */
+  #openLogs(): void {
+    for (const log of this.#fast.due()) {
+      const leader = this.#leaders.get(log);
+      if (leader?.isServing !== true || leader.isBusy || this.#moves.has(log)) continue;
+      this.#opening.add(leader.log);
+      leader.startResigning();
+      this.#touch(leader);
+    }
   }
 
   /** Work given to a leader that does not answer in two timeouts: it comes back, and may go past that leader's grace. */

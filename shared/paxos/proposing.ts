@@ -3,7 +3,7 @@ import type { Batch } from '../base/batch.ts';
 import { classicAbove, type Ballot, type Owner } from './ballot.ts';
 import type { ToAcceptor } from './messages.ts';
 import type { Note } from './notes.ts';
-import type { Answer, PeerMessage, Refused } from './peers.ts';
+import type { Answer, Path, PeerMessage, Refused } from './peers.ts';
 import type { QuorumSystem } from './quorum.ts';
 import type { NoteEffect } from './step.ts';
 
@@ -80,6 +80,12 @@ export interface Proposal {
   refusal?: Refused;
   /** A peer handed on what another peer had forwarded to it: it goes no further. */
   readonly relayed: boolean;
+  /** Its client asked for FAST. */
+  readonly fast?: boolean;
+  /** FAST, and it went to a leader: why. */
+  path?: Path;
+  /** Fast ballots at which it was sent. */
+  rounds?: number;
   /** It was answered, or its caller gave up: whoever still holds it drops it. */
   done: boolean;
   readonly since: number;

@@ -112,7 +112,7 @@ describe('with acceptors down', () => {
 
     const [address = ''] = harness.cluster.addresses('proposer');
     const client = randomBytes(16);
-    const open = { header: clientHeader(), log, client };
+    const open = { header: clientHeader(), log, client, protocol: Protocol.PROTOCOL_MULTI };
     const { session } = await harness
       .at(address)
       .unary(ProposerServiceService.openSession, open, { timeoutMs: 20_000 });

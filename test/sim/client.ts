@@ -41,6 +41,7 @@ export class SimClient {
   readonly #world: World;
   readonly #prng: Prng;
   readonly #id: string;
+  readonly #protocol: 'multi' | 'fast';
   readonly #sessions = new Map<string, SessionState>();
   /** Payloads that wait for a session, or for room in it. */
   readonly #waiting = new Map<string, string[]>();
@@ -48,8 +49,10 @@ export class SimClient {
   #begun = 0;
   #done = 0;
 
-  constructor(world: World, name: string) {
+  /** `protocol`: of what it proposes in logs, and of the sessions that it opens there. */
+  constructor(world: World, name: string, protocol: 'multi' | 'fast' = 'multi') {
     this.#world = world;
+    this.#protocol = protocol;
     this.#prng = world.stream(name);
     this.#id = hex(this.#prng, 32);
   }
@@ -107,7 +110,7 @@ export class SimClient {
   #open(log: string, state: SessionState): void {
     state.isOpening = true;
     const entry = encodeEntry({ kind: 'open-session', client: state.client });
-    this.#run(log, entry, 'multi', state.client, -1, 0, (slot) => {
+    this.#run(log, entry, this.#protocol, state.client, -1, 0, (slot) => {
       state.isOpening = false;
       state.session = slot;
       this.#next(log);
@@ -126,7 +129,7 @@ export class SimClient {
       payload: Buffer.from(payload),
     });
     this.#inFlight.set(log, (this.#inFlight.get(log) ?? 0) + 1);
-    this.#run(log, entry, 'multi', state.client, session, sequence, () => {
+    this.#run(log, entry, this.#protocol, state.client, session, sequence, () => {
       this.#done++;
       this.#inFlight.set(log, (this.#inFlight.get(log) ?? 0) - 1);
       // What was given up is not asked about again either.

@@ -137,7 +137,7 @@ export class DiskView {
 
   #record(segment: DurableSegment, entry: Uint8Array): void {
     const record = decodeRecord(entry);
-    if (record.kind === 'forget' || record.kind === 'resign') return;
+    if (record.kind === 'forget' || record.kind === 'resign' || record.kind === 'any') return;
     const log = this.log(record.log);
     switch (record.kind) {
       case 'promise':

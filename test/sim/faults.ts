@@ -54,6 +54,8 @@ export class Faults {
         return this.#clients[part.client]?.propose(part.log, part.payload);
       case 'decree':
         return this.#clients[part.client]?.decree(part.log, part.payload);
+      case 'fast-propose':
+        return this.#fastClients[part.client]?.propose(part.log, part.payload);
       case 'fast-decree':
         return this.#fastClients[part.client]?.decree(part.log, part.payload, 'fast');
       case 'read':

@@ -37,6 +37,7 @@ export type Doing =
   // what clients and operators do
   | { readonly kind: 'propose'; readonly client: number; readonly log: string; readonly payload: string }
   | { readonly kind: 'decree'; readonly client: number; readonly log: string; readonly payload: string }
+  | { readonly kind: 'fast-propose'; readonly client: number; readonly log: string; readonly payload: string }
   | { readonly kind: 'fast-decree'; readonly client: number; readonly log: string; readonly payload: string }
   | { readonly kind: 'read'; readonly log: string; readonly learner: number }
   | { readonly kind: 'move'; readonly log: string; readonly to: number }
@@ -114,6 +115,7 @@ export function drawPlan(seed: number): Plan {
   if (!prng.chance(0.08)) drawFaults(prng, setup, parts);
   // From a source of its own: what was drawn for a seed before there was a fast path is drawn as it was.
   drawFast(new Prng(seed ^ 0x0fa57000), setup, parts);
+  drawFastLogs(new Prng(seed ^ 0x0fa57001), setup, parts);
   parts.sort((a, b) => a.at - b.at);
   return { seed, setup, parts };
 }
@@ -194,6 +196,23 @@ function drawFast(prng: Prng, setup: Setup, parts: Part[]): void {
         log,
         // Equal bytes of two clients are two values.
         payload: isSame ? payload : hex(prng, 8),
+      });
+  }
+}
+
+/** FAST proposals in logs of many slots: of their own, and now and then in those that leaders have. */
+function drawFastLogs(prng: Prng, setup: Setup, parts: Part[]): void {
+  const logs = prng.pick([['f'], ['f', 'g'], ['f', 'a']]);
+  for (let i = prng.pick([0, 10, 30]); i > 0; i--) {
+    const begin = prng.next() * setup.faultsMs;
+    const log = prng.pick(logs);
+    for (let n = prng.pick([1, 1, 2, 3]); n > 0; n--)
+      parts.push({
+        at: begin + prng.next() * prng.pick([0, setup.delayMs, 20]),
+        kind: 'fast-propose',
+        client: prng.below(FAST_CLIENTS),
+        log,
+        payload: hex(prng, 8),
       });
   }
 }

@@ -319,4 +319,33 @@ export const PLANTED_FAULTS: readonly PlantedFault[] = [
     find: 'if (value !== undefined && this.#ctx.quorum.isFast(voters)) return this.#chosen(value);',
     replace: 'if (value !== undefined && this.#ctx.quorum.isPhase2(voters)) return this.#chosen(value);',
   },
+  {
+    name: 'history (b): a recovery of one slot is taken for a licence for the next',
+    file: 'shared/paxos/opener.ts',
+    find: '    this.#accept(undefined, first, value);\n  }\n\n  /** R8',
+    replace:
+      '    this.#accept(undefined, first, value);\n    this.#accept(undefined, first + 1, value);\n  }\n\n  /** R8',
+  },
+  {
+    name: 'Any is sent where slots are not free',
+    file: 'shared/paxos/opener.ts',
+    find: "if (highest + 1 > from) return this.#close('slots below are not finished');",
+    replace: '',
+  },
+  {
+    name: 'a coordinated recovery counts the votes of fewer than a phase-1 quorum',
+    file: 'shared/paxos/opener.ts',
+    find: 'if (slot.sent !== undefined || !quorum.isPhase1(voted)) return;',
+    replace: 'if (slot.sent !== undefined || voted === 0) return;',
+    also: {
+      find: 'const value = this.#pick(values as { voters: number; value: Uint8Array }[], voted);',
+      replace: 'const value = values[0].value;',
+    },
+  },
+  {
+    name: 'a loser takes the slot that it lost for its own',
+    file: 'shared/paxos/fast-log.ts',
+    find: 'if (value !== undefined) return this.#lost(flight, value);',
+    replace: 'if (value !== undefined) return this.#won(flight);',
+  },
 ];

@@ -110,7 +110,8 @@ class Run implements World {
     for (let i = 1; i <= setup.proposers; i++) this.proposers.push(new SimProposer(this, i));
     for (let i = 1; i <= setup.learners; i++) this.learners.push(new SimLearner(this, i));
     for (let i = 0; i < setup.clients; i++) this.#clients.push(new SimClient(this, `client-${String(i)}`));
-    for (let i = 0; i < FAST_CLIENTS; i++) this.#fastClients.push(new SimClient(this, `fast-client-${String(i)}`));
+    for (let i = 0; i < FAST_CLIENTS; i++)
+      this.#fastClients.push(new SimClient(this, `fast-client-${String(i)}`, 'fast'));
     this.#reader = new SimReader(this);
     this.#faults = new Faults(this, this.#clients, this.#fastClients, this.#reader);
   }

@@ -175,7 +175,7 @@ export class TestCluster {
   async openSession(id: number, log: string): Promise<number> {
     const opened = await this.client(id).unary(
       Service.openSession,
-      { header: undefined, log, client: CLIENT },
+      { header: undefined, log, client: CLIENT, protocol: 0 },
       { timeoutMs: 30_000 },
     );
     return opened.session;

@@ -9,7 +9,7 @@ import type { Member, Said } from './gather.ts';
 
 export interface LogRow {
   readonly log: string;
-  readonly state: 'led' | 'open' | 'closed' | 'unknown';
+  readonly state: 'led' | 'fast-open' | 'closed' | 'unknown';
   readonly leader: number | null;
   readonly ballot: string | null;
   /** One above the highest slot that any acceptor voted in. */
@@ -113,7 +113,7 @@ export function logCells(row: LogRow): string[] {
 function stateText(state: number | undefined): LogRow['state'] {
   switch (state) {
     case LogState.LOG_STATE_OPEN:
-      return 'open';
+      return 'fast-open';
     case LogState.LOG_STATE_CLOSED:
       return 'closed';
     case LogState.LOG_STATE_LED:

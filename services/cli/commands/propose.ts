@@ -13,6 +13,7 @@ import { jsonValue, linesOf, linesOfFile, parseValue, showValue } from '../value
 export interface ProposeOptions extends CommonOptions {
   readonly log: string;
   readonly protocol: string;
+  readonly decree?: boolean;
   readonly file?: string;
   readonly base64?: boolean;
 }
@@ -22,28 +23,32 @@ export async function propose(values: readonly string[], options: ProposeOptions
   const { protocol } = options;
   if (protocol !== 'multi' && protocol !== 'basic' && protocol !== 'fast')
     throw new UsageError(`--protocol must be multi, basic or fast, not ${JSON.stringify(protocol)}`);
+  if (options.decree === true && protocol === 'multi')
+    throw new UsageError('a decree is decided by Basic or Fast Paxos: give --protocol basic or fast with --decree');
+  const isDecree = protocol === 'basic' || options.decree === true;
   const given = source(values, options, context);
   const printer = new Printer(context, options.log, base64);
   const opener = (client: SynodClient) => (): ProposeStream =>
     client.proposeStream(options.log, { onAnswer: printer.answered.bind(printer), timeoutMs: context.timeoutMs });
   if (!(given instanceof Array)) {
-    if (protocol !== 'multi') throw new UsageError(ONE_DECREE);
+    if (protocol !== 'multi') throw new UsageError(ONE_VALUE);
     return withClient(context, ['proposer'], (client) => proposeMany(opener(client), given, base64, printer));
   }
   // Nothing is proposed before all of them are known to be values.
   const sound = given.map((each, at) => readValue(each, base64, given.length === 1 ? '' : placeOf(options, at + 1)));
   const [only] = sound;
   if (only === undefined) throw new UsageError(NO_VALUES);
-  if (protocol !== 'multi' && sound.length > 1) throw new UsageError(ONE_DECREE);
+  if (protocol !== 'multi' && sound.length > 1) throw new UsageError(ONE_VALUE);
   return withClient(context, ['proposer'], async (client) => {
     if (sound.length > 1) return proposeMany(opener(client), sound, false, printer);
-    if (protocol !== 'multi') printer.decided(await client.decide(options.log, only, { protocol }));
+    if (isDecree && protocol !== 'multi') printer.decided(await client.decide(options.log, only, { protocol }));
+    else if (protocol === 'fast') printer.proposed(await client.propose(options.log, only, { protocol }), only);
     else printer.proposed(await client.propose(options.log, only), only);
     return OK;
   });
 }
 
-const ONE_DECREE = 'a decree is one value: give exactly one VALUE with --protocol basic or fast';
+const ONE_VALUE = 'with --protocol basic or fast one value is proposed at a time: give exactly one VALUE';
 const NO_VALUES = 'no values came: give at least one, one a line';
 
 type Given = string | Uint8Array;

@@ -117,6 +117,8 @@ export function writeToAcceptor(m: ToAcceptor): wire.ToAcceptor {
       return { message: { $case: 'tell', value: { log: m.log, watermark: m.watermark } } };
     case 'alive':
       return { message: { $case: 'alive', value: {} } };
+    case 'any':
+      return { message: { $case: 'any', value: { log: m.log, ballot: writeBallot(m.ballot), from: m.from } } };
     default:
       return assertNever(m);
   }
@@ -136,12 +138,21 @@ export function readToAcceptor(frame: wire.ToAcceptor): ToAcceptor {
       return { kind: 'tell', log: logName(m.value.log), watermark: whole(m.value.watermark, 'tell.watermark') };
     case 'alive':
       return { kind: 'alive' };
+    case 'any': {
+      const { log, ballot, from } = m.value;
+      return {
+        kind: 'any',
+        log: logName(log),
+        ballot: openable(readBallot(ballot, 'any.ballot'), 'any.ballot'),
+        from: whole(from, 'any.from'),
+      };
+    }
     default:
       return assertNever(m);
   }
 }
 
-const PURPOSES: readonly (Purpose | undefined)[] = [undefined, 'lead', 'decree', 'finish'];
+const PURPOSES: readonly (Purpose | undefined)[] = [undefined, 'lead', 'decree', 'finish', 'open'];
 
 export function writePrepare(m: Prepare): wire.Prepare {
   return {
@@ -158,24 +169,32 @@ export function writePrepare(m: Prepare): wire.Prepare {
 
 export function readPrepare(m: wire.Prepare): Prepare {
   const from = whole(m.from, 'prepare.from');
+  const purpose = readEnum(PURPOSES, m.purpose, 'prepare.purpose');
+  const ballot = readBallot(m.ballot, 'prepare.ballot');
   return {
     kind: 'prepare',
     log: logName(m.log),
-    ballot: classicBallot(m.ballot, 'prepare.ballot'),
+    ballot: purpose === 'open' ? openable(ballot, 'prepare.ballot') : classic(ballot, 'prepare.ballot'),
     from,
     to: m.to === undefined ? undefined : notBelow(whole(m.to, 'prepare.to'), from, 'prepare.to', 'prepare.from'),
-    purpose: readEnum(PURPOSES, m.purpose, 'prepare.purpose'),
+    purpose,
     fromWatermark: m.fromWatermark,
     override: m.override,
     ask: m.ask,
   };
 }
 
-/** Nobody asks for promises at a fast ballot: what is open for fast voting was prepared at none, or at a classic one. */
-function classicBallot(ballot: wire.Prepare['ballot'], field: string): Ballot {
-  const read = readBallot(ballot, field);
-  if (isFast(read)) refuse(`${field} is the fast ballot ${formatBallot(read)}: promises are for classic ballots`);
-  return read;
+function classic(ballot: Ballot, field: string): Ballot {
+  if (isFast(ballot))
+    refuse(`${field} is the fast ballot ${formatBallot(ballot)}: only a Prepare with purpose OPEN is for a fast one`);
+  return ballot;
+}
+
+/** A fast ballot that somebody owns: nobody opens ballot zero. */
+function openable(ballot: Ballot, field: string): Ballot {
+  if (!isFast(ballot) || ballot.round === 0)
+    refuse(`${field} is ${formatBallot(ballot)}: a log is opened at a fast ballot above ballot zero`);
+  return ballot;
 }
 
 export function writeAccept(m: Accept): wire.Accept {
@@ -220,6 +239,8 @@ export function writeFromAcceptor(m: FromAcceptor): wire.FromAcceptor {
       return { message: { $case: 'rejected', value: writeRejected(m) } };
     case 'accepted':
       return { message: { $case: 'accepted', value: writeAccepted(m) } };
+    case 'opened':
+      return { message: { $case: 'opened', value: { log: m.log, ballot: writeBallot(m.ballot) } } };
     default:
       return assertNever(m);
   }
@@ -237,6 +258,8 @@ export function readFromAcceptor(frame: wire.FromAcceptor): FromAcceptor {
       return readRejected(m.value);
     case 'accepted':
       return readAccepted(m.value);
+    case 'opened':
+      return { kind: 'opened', log: logName(m.value.log), ballot: readBallot(m.value.ballot, 'opened.ballot') };
     default:
       return assertNever(m);
   }
@@ -378,8 +401,8 @@ function readRejected(m: wire.Rejected): Rejected {
 }
 
 function writeAccepted(m: Accepted): wire.Accepted {
-  const { log, first, count, identity } = m;
-  return { log, ballot: writeBallot(m.ballot), first, count, identity: writeIdentity(identity) };
+  const { log, first, count, identity, voted, watermark } = m;
+  return { log, ballot: writeBallot(m.ballot), first, count, identity: writeIdentity(identity), voted, watermark };
 }
 
 function readAccepted(m: wire.Accepted): Accepted {
@@ -391,5 +414,7 @@ function readAccepted(m: wire.Accepted): Accepted {
     first: whole(m.first, 'accepted.first'),
     count: slotCount(m.first, m.count, 'accepted.count'),
     ...readIdentity(ballot, m.count, m.identity === undefined ? [] : [m.identity], 'accepted'),
+    ...(m.voted === undefined ? {} : { voted: m.voted }),
+    ...(m.watermark === undefined ? {} : { watermark: whole(m.watermark, 'accepted.watermark') }),
   };
 }

@@ -63,8 +63,16 @@ export function readProposeRequest(m: ProposeRequest): ProposeDemand {
   return { header, log, protocol, payload, decree, place, client, retry: m.retry };
 }
 
-export function readOpenSessionRequest(m: OpenSessionRequest): { header: Header; log: string; client: string } {
+export function readOpenSessionRequest(m: OpenSessionRequest): {
+  header: Header;
+  log: string;
+  client: string;
+  protocol: 'multi' | 'fast';
+} {
+  const protocol = readProtocol(m.protocol);
+  if (protocol === 'basic') return refuse('a session is opened with MULTI or FAST: decrees have none');
   return {
+    protocol,
     header: readClientHeader(m.header),
     log: readClientLog(m.log),
     client: hexOf(m.client, ID_BYTES, 'client'),

@@ -147,7 +147,7 @@ function readLedLog(led: wire.LedLog): LedLog {
 }
 
 function writeForward(m: Forward): wire.Forward {
-  const { id, log, entry, retry, relayed } = m;
+  const { id, log, entry, retry, relayed, fast = false } = m;
   const incarnation = bytesOf(m.incarnation, INCARNATION_BYTES, 'forward.incarnation');
   return {
     id,
@@ -156,6 +156,7 @@ function writeForward(m: Forward): wire.Forward {
     entry,
     retry,
     relayed,
+    fast,
     timeoutMs: Math.min(0xffffffff, Math.max(0, Math.floor(m.timeoutMs))),
   };
 }
@@ -166,7 +167,7 @@ function readForward(m: wire.Forward): Forward {
     refuse(
       `forward.entry has ${String(m.entry.length)} bytes: the limit of a value is ${String(LIMITS.valueBytesMax)}`,
     );
-  const { entry, retry, relayed, timeoutMs } = m;
+  const { entry, retry, relayed, fast, timeoutMs } = m;
   const incarnation = hexOf(m.incarnation, INCARNATION_BYTES, 'forward.incarnation');
   return {
     kind: 'forward',
@@ -176,6 +177,7 @@ function readForward(m: wire.Forward): Forward {
     entry,
     retry,
     relayed,
+    fast,
     timeoutMs,
   };
 }

@@ -65,6 +65,8 @@ function write(r: AcceptorRecord): NonNullable<disk.AcceptorRecord['record']> {
       return { $case: 'vote', value: writeVote(r) };
     case 'resign':
       return { $case: 'resign', value: { log: r.log, ballot: writeBallot(r.ballot) } };
+    case 'any':
+      return { $case: 'any', value: { log: r.log, ballot: writeBallot(r.ballot), from: r.from } };
     case 'floor':
       return { $case: 'floor', value: { log: r.log, floor: r.floor } };
     case 'forget':
@@ -97,6 +99,10 @@ function read(r: disk.AcceptorRecord['record']): AcceptorRecord {
       };
     case 'resign':
       return { kind: 'resign', log: logName(r.value.log), ballot: readBallot(r.value.ballot, 'ballot') };
+    case 'any': {
+      const { log, ballot, from } = r.value;
+      return { kind: 'any', log: logName(log), ballot: readBallot(ballot, 'ballot'), from: whole(from, 'from') };
+    }
     case 'floor':
       return { kind: 'floor', log: logName(r.value.log), floor: whole(r.value.floor, 'floor') };
     case 'forget':
@@ -131,6 +137,7 @@ function writeLog(r: LogRecord): disk.LogRecord {
     voted: r.voted === undefined ? undefined : writeBallot(r.voted),
     watermark: r.watermark,
     floor: r.floor,
+    openFrom: r.openFrom,
   };
 }
 
@@ -144,5 +151,6 @@ function readLog(r: disk.LogRecord): LogRecord {
     voted: r.voted === undefined ? undefined : readBallot(r.voted, 'voted'),
     watermark: whole(r.watermark, 'watermark'),
     floor: whole(r.floor, 'floor'),
+    ...(r.openFrom === undefined ? {} : { openFrom: whole(r.openFrom, 'open_from') }),
   };
 }

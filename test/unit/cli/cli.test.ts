@@ -176,7 +176,7 @@ describe('propose', () => {
     [['propose', '--file', '/nowhere/at/all'], 'cannot be read'],
     [['propose', 'a', '--file', 'b'], 'give values or --file, not both'],
     [['propose', 'a', '--protocol', 'raft'], '--protocol must be multi, basic or fast, not "raft"'],
-    [['propose', 'a', 'b', '--protocol', 'basic'], 'a decree is one value'],
+    [['propose', 'a', 'b', '--protocol', 'basic'], 'one value is proposed at a time'],
     [['propose', 'a', '--timeout', '0'], '--timeout must be a whole number from 1 to 86400, not "0"'],
     [['propose', 'a', '--log', ''], 'the log has no name'],
     [['propose', 'a', '--bogus'], 'unknown option'],

@@ -64,6 +64,7 @@ export interface AcceptorRecord {
     | { $case: "floor"; value: FloorRecord }
     | { $case: "forget"; value: ForgetRecord }
     | { $case: "log"; value: LogRecord }
+    | { $case: "any"; value: AnyRecord }
     | undefined;
 }
 
@@ -86,6 +87,13 @@ export interface VoteRecord {
   /** One encoded synod.v1.Values message, as it came. */
   values: Uint8Array;
   watermark: number;
+}
+
+/** Fast voting was opened at this ballot, from this slot on. */
+export interface AnyRecord {
+  log: string;
+  ballot: Ballot | undefined;
+  from: number;
 }
 
 /** The leader gave the log up. */
@@ -119,6 +127,8 @@ export interface LogRecord {
   voted?: Ballot | undefined;
   watermark: number;
   floor: number;
+  /** Fast voting is open at `promised`, from this slot on. Left out: it is not, or at ballot zero. */
+  openFrom?: number | undefined;
 }
 
 /** What an acceptor's disk keeps beside its journal about disks and starts (R5). */
@@ -262,6 +272,9 @@ export const AcceptorRecord: MessageFns<AcceptorRecord> = {
       case "log":
         LogRecord.encode(message.record.value, writer.uint32(50).fork()).join();
         break;
+      case "any":
+        AnyRecord.encode(message.record.value, writer.uint32(58).fork()).join();
+        break;
     }
     return writer;
   },
@@ -327,6 +340,14 @@ export const AcceptorRecord: MessageFns<AcceptorRecord> = {
             message.record = { $case: "log", value: LogRecord.decode(reader, reader.uint32()) };
             continue;
           }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.record = { $case: "any", value: AnyRecord.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -378,6 +399,12 @@ export const AcceptorRecord: MessageFns<AcceptorRecord> = {
       case "log": {
         if (object.record?.value !== undefined && object.record?.value !== null) {
           message.record = { $case: "log", value: LogRecord.fromPartial(object.record.value) };
+        }
+        break;
+      }
+      case "any": {
+        if (object.record?.value !== undefined && object.record?.value !== null) {
+          message.record = { $case: "any", value: AnyRecord.fromPartial(object.record.value) };
         }
         break;
       }
@@ -584,6 +611,87 @@ export const VoteRecord: MessageFns<VoteRecord> = {
   },
 };
 
+function createBaseAnyRecord(): AnyRecord {
+  return { log: "", ballot: undefined, from: 0 };
+}
+
+export const AnyRecord: MessageFns<AnyRecord> = {
+  encode(message: AnyRecord, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.log !== "") {
+      writer.uint32(10).string(message.log);
+    }
+    if (message.ballot !== undefined) {
+      Ballot.encode(message.ballot, writer.uint32(18).fork()).join();
+    }
+    if (message.from !== 0) {
+      writer.uint32(24).uint64(message.from);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): AnyRecord {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseAnyRecord();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.log = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.ballot = Ballot.decode(reader, reader.uint32());
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.from = longToNumber(reader.uint64());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<AnyRecord>, I>>(base?: I): AnyRecord {
+    return AnyRecord.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<AnyRecord>, I>>(object: I): AnyRecord {
+    const message = createBaseAnyRecord();
+    message.log = object.log ?? "";
+    message.ballot = (object.ballot !== undefined && object.ballot !== null)
+      ? Ballot.fromPartial(object.ballot)
+      : undefined;
+    message.from = object.from ?? 0;
+    return message;
+  },
+};
+
 function createBaseResignRecord(): ResignRecord {
   return { log: "", ballot: undefined };
 }
@@ -776,7 +884,16 @@ export const ForgetRecord: MessageFns<ForgetRecord> = {
 };
 
 function createBaseLogRecord(): LogRecord {
-  return { log: "", promised: undefined, state: 0, highest: undefined, voted: undefined, watermark: 0, floor: 0 };
+  return {
+    log: "",
+    promised: undefined,
+    state: 0,
+    highest: undefined,
+    voted: undefined,
+    watermark: 0,
+    floor: 0,
+    openFrom: undefined,
+  };
 }
 
 export const LogRecord: MessageFns<LogRecord> = {
@@ -801,6 +918,9 @@ export const LogRecord: MessageFns<LogRecord> = {
     }
     if (message.floor !== 0) {
       writer.uint32(56).uint64(message.floor);
+    }
+    if (message.openFrom !== undefined) {
+      writer.uint32(64).uint64(message.openFrom);
     }
     return writer;
   },
@@ -874,6 +994,14 @@ export const LogRecord: MessageFns<LogRecord> = {
             message.floor = longToNumber(reader.uint64());
             continue;
           }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.openFrom = longToNumber(reader.uint64());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -902,6 +1030,7 @@ export const LogRecord: MessageFns<LogRecord> = {
       : undefined;
     message.watermark = object.watermark ?? 0;
     message.floor = object.floor ?? 0;
+    message.openFrom = object.openFrom ?? undefined;
     return message;
   },
 };

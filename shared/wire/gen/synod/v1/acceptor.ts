@@ -21,6 +21,8 @@ export const Purpose = {
   PURPOSE_DECREE: 2,
   /** PURPOSE_FINISH - To have voted slots finished that nobody seems to finish. */
   PURPOSE_FINISH: 3,
+  /** PURPOSE_OPEN - To open the log for fast voting at this ballot, which is fast: the only Prepare at a fast ballot. */
+  PURPOSE_OPEN: 4,
 } as const;
 
 export type Purpose = typeof Purpose[keyof typeof Purpose];
@@ -30,6 +32,7 @@ export namespace Purpose {
   export type PURPOSE_LEAD = typeof Purpose.PURPOSE_LEAD;
   export type PURPOSE_DECREE = typeof Purpose.PURPOSE_DECREE;
   export type PURPOSE_FINISH = typeof Purpose.PURPOSE_FINISH;
+  export type PURPOSE_OPEN = typeof Purpose.PURPOSE_OPEN;
 }
 
 export const RejectReason = {
@@ -197,7 +200,31 @@ export interface Accepted {
   first: number;
   count: number;
   /** At a fast ballot: what was voted for, as in Votes. Left out at classic ballots. */
-  identity?: Uint8Array | undefined;
+  identity?:
+    | Uint8Array
+    | undefined;
+  /** At a fast ballot, to the proposer that opened it, where another sent the Accept: the Entry that was voted for. */
+  voted?:
+    | Uint8Array
+    | undefined;
+  /** At a fast ballot: all slots below are chosen, as far as was told here. */
+  watermark?: number | undefined;
+}
+
+/**
+ * A phase-1 quorum promised this fast ballot and has no vote from `from` on, nor a watermark or floor above it: whoever wants may
+ * propose a value there. Holds while this ballot is the log's promise.
+ */
+export interface Any {
+  log: string;
+  ballot: Ballot | undefined;
+  from: number;
+}
+
+/** The answer to Any: the log is open for fast voting at this ballot, durably. */
+export interface Opened {
+  log: string;
+  ballot: Ballot | undefined;
 }
 
 /** The leader gives the log up: its grace ends, the log is closed. */
@@ -232,6 +259,7 @@ export interface ToAcceptor {
     | { $case: "resign"; value: Resign }
     | { $case: "tell"; value: Tell }
     | { $case: "alive"; value: Alive }
+    | { $case: "any"; value: Any }
     | undefined;
 }
 
@@ -247,6 +275,7 @@ export interface FromAcceptor {
     | { $case: "wouldPromise"; value: WouldPromise }
     | { $case: "rejected"; value: Rejected }
     | { $case: "accepted"; value: Accepted }
+    | { $case: "opened"; value: Opened }
     | undefined;
 }
 
@@ -421,7 +450,11 @@ export interface AcceptorLog {
    */
   keptBecause: string;
   /** Time since the leader was heard. Left out where the log is not led. */
-  leaderHeardMsAgo?: number | undefined;
+  leaderHeardMsAgo?:
+    | number
+    | undefined;
+  /** Where fast voting is open at `promised`: the first slot. Left out otherwise, and at ballot zero, which is open from slot 0 on. */
+  openFrom?: number | undefined;
 }
 
 export interface HolderReport {
@@ -1240,7 +1273,15 @@ export const Accept: MessageFns<Accept> = {
 };
 
 function createBaseAccepted(): Accepted {
-  return { log: "", ballot: undefined, first: 0, count: 0, identity: undefined };
+  return {
+    log: "",
+    ballot: undefined,
+    first: 0,
+    count: 0,
+    identity: undefined,
+    voted: undefined,
+    watermark: undefined,
+  };
 }
 
 export const Accepted: MessageFns<Accepted> = {
@@ -1259,6 +1300,12 @@ export const Accepted: MessageFns<Accepted> = {
     }
     if (message.identity !== undefined) {
       writer.uint32(42).bytes(message.identity);
+    }
+    if (message.voted !== undefined) {
+      writer.uint32(50).bytes(message.voted);
+    }
+    if (message.watermark !== undefined) {
+      writer.uint32(56).uint64(message.watermark);
     }
     return writer;
   },
@@ -1316,6 +1363,22 @@ export const Accepted: MessageFns<Accepted> = {
             message.identity = reader.bytes();
             continue;
           }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.voted = reader.bytes();
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.watermark = longToNumber(reader.uint64());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1340,6 +1403,158 @@ export const Accepted: MessageFns<Accepted> = {
     message.first = object.first ?? 0;
     message.count = object.count ?? 0;
     message.identity = object.identity ?? undefined;
+    message.voted = object.voted ?? undefined;
+    message.watermark = object.watermark ?? undefined;
+    return message;
+  },
+};
+
+function createBaseAny(): Any {
+  return { log: "", ballot: undefined, from: 0 };
+}
+
+export const Any: MessageFns<Any> = {
+  encode(message: Any, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.log !== "") {
+      writer.uint32(10).string(message.log);
+    }
+    if (message.ballot !== undefined) {
+      Ballot.encode(message.ballot, writer.uint32(18).fork()).join();
+    }
+    if (message.from !== 0) {
+      writer.uint32(24).uint64(message.from);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Any {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseAny();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.log = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.ballot = Ballot.decode(reader, reader.uint32());
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.from = longToNumber(reader.uint64());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<Any>, I>>(base?: I): Any {
+    return Any.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<Any>, I>>(object: I): Any {
+    const message = createBaseAny();
+    message.log = object.log ?? "";
+    message.ballot = (object.ballot !== undefined && object.ballot !== null)
+      ? Ballot.fromPartial(object.ballot)
+      : undefined;
+    message.from = object.from ?? 0;
+    return message;
+  },
+};
+
+function createBaseOpened(): Opened {
+  return { log: "", ballot: undefined };
+}
+
+export const Opened: MessageFns<Opened> = {
+  encode(message: Opened, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.log !== "") {
+      writer.uint32(10).string(message.log);
+    }
+    if (message.ballot !== undefined) {
+      Ballot.encode(message.ballot, writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Opened {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseOpened();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.log = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.ballot = Ballot.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<Opened>, I>>(base?: I): Opened {
+    return Opened.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<Opened>, I>>(object: I): Opened {
+    const message = createBaseOpened();
+    message.log = object.log ?? "";
+    message.ballot = (object.ballot !== undefined && object.ballot !== null)
+      ? Ballot.fromPartial(object.ballot)
+      : undefined;
     return message;
   },
 };
@@ -1614,6 +1829,9 @@ export const ToAcceptor: MessageFns<ToAcceptor> = {
       case "alive":
         Alive.encode(message.message.value, writer.uint32(42).fork()).join();
         break;
+      case "any":
+        Any.encode(message.message.value, writer.uint32(50).fork()).join();
+        break;
     }
     return writer;
   },
@@ -1671,6 +1889,14 @@ export const ToAcceptor: MessageFns<ToAcceptor> = {
             message.message = { $case: "alive", value: Alive.decode(reader, reader.uint32()) };
             continue;
           }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.message = { $case: "any", value: Any.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1716,6 +1942,12 @@ export const ToAcceptor: MessageFns<ToAcceptor> = {
       case "alive": {
         if (object.message?.value !== undefined && object.message?.value !== null) {
           message.message = { $case: "alive", value: Alive.fromPartial(object.message.value) };
+        }
+        break;
+      }
+      case "any": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "any", value: Any.fromPartial(object.message.value) };
         }
         break;
       }
@@ -1812,6 +2044,9 @@ export const FromAcceptor: MessageFns<FromAcceptor> = {
       case "accepted":
         Accepted.encode(message.message.value, writer.uint32(34).fork()).join();
         break;
+      case "opened":
+        Opened.encode(message.message.value, writer.uint32(42).fork()).join();
+        break;
     }
     return writer;
   },
@@ -1861,6 +2096,14 @@ export const FromAcceptor: MessageFns<FromAcceptor> = {
             message.message = { $case: "accepted", value: Accepted.decode(reader, reader.uint32()) };
             continue;
           }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.message = { $case: "opened", value: Opened.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1900,6 +2143,12 @@ export const FromAcceptor: MessageFns<FromAcceptor> = {
       case "accepted": {
         if (object.message?.value !== undefined && object.message?.value !== null) {
           message.message = { $case: "accepted", value: Accepted.fromPartial(object.message.value) };
+        }
+        break;
+      }
+      case "opened": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "opened", value: Opened.fromPartial(object.message.value) };
         }
         break;
       }
@@ -3407,6 +3656,7 @@ function createBaseAcceptorLog(): AcceptorLog {
     holders: [],
     keptBecause: "",
     leaderHeardMsAgo: undefined,
+    openFrom: undefined,
   };
 }
 
@@ -3441,6 +3691,9 @@ export const AcceptorLog: MessageFns<AcceptorLog> = {
     }
     if (message.leaderHeardMsAgo !== undefined) {
       writer.uint32(80).uint64(message.leaderHeardMsAgo);
+    }
+    if (message.openFrom !== undefined) {
+      writer.uint32(88).uint64(message.openFrom);
     }
     return writer;
   },
@@ -3538,6 +3791,14 @@ export const AcceptorLog: MessageFns<AcceptorLog> = {
             message.leaderHeardMsAgo = longToNumber(reader.uint64());
             continue;
           }
+          case 11: {
+            if (tag !== 88) {
+              break;
+            }
+
+            message.openFrom = longToNumber(reader.uint64());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3567,6 +3828,7 @@ export const AcceptorLog: MessageFns<AcceptorLog> = {
     message.holders = object.holders?.map((e) => HolderReport.fromPartial(e)) || [];
     message.keptBecause = object.keptBecause ?? "";
     message.leaderHeardMsAgo = object.leaderHeardMsAgo ?? undefined;
+    message.openFrom = object.openFrom ?? undefined;
     return message;
   },
 };

@@ -50,7 +50,7 @@ export namespace Role {
 /** How a log stands at an acceptor. */
 export const LogState = {
   LOG_STATE_UNSPECIFIED: 0,
-  /** LOG_STATE_OPEN - Nobody prepared it: fast voting at ballot zero. */
+  /** LOG_STATE_OPEN - Open for fast voting: at ballot zero, where nobody prepared it, or at the fast ballot that is promised. */
   LOG_STATE_OPEN: 1,
   /** LOG_STATE_CLOSED - Prepared, led by nobody. */
   LOG_STATE_CLOSED: 2,

@@ -63,6 +63,8 @@ export interface Forward {
   incarnation: Uint8Array;
   /** It came to the sender from another proposer, which does not hear the leader. It goes no further than the receiver. */
   relayed: boolean;
+  /** Its client asked for FAST: the leader opens the log for that again when it may. */
+  fast: boolean;
 }
 
 export interface Forwarded {
@@ -463,6 +465,7 @@ function createBaseForward(): Forward {
     timeoutMs: 0,
     incarnation: new Uint8Array(0),
     relayed: false,
+    fast: false,
   };
 }
 
@@ -488,6 +491,9 @@ export const Forward: MessageFns<Forward> = {
     }
     if (message.relayed !== false) {
       writer.uint32(56).bool(message.relayed);
+    }
+    if (message.fast !== false) {
+      writer.uint32(64).bool(message.fast);
     }
     return writer;
   },
@@ -561,6 +567,14 @@ export const Forward: MessageFns<Forward> = {
             message.relayed = reader.bool();
             continue;
           }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.fast = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -585,6 +599,7 @@ export const Forward: MessageFns<Forward> = {
     message.timeoutMs = object.timeoutMs ?? 0;
     message.incarnation = object.incarnation ?? new Uint8Array(0);
     message.relayed = object.relayed ?? false;
+    message.fast = object.fast ?? false;
     return message;
   },
 };

@@ -102,6 +102,8 @@ export interface OpenSessionRequest {
   log: string;
   /** 16 random bytes. */
   client: Uint8Array;
+  /** FAST: on the way of the proposals that follow, so that no leader is needed for the first of them. Left out: MULTI. */
+  protocol: Protocol;
 }
 
 export interface OpenSessionResponse {
@@ -686,7 +688,7 @@ export const ProposeStreamResponse: MessageFns<ProposeStreamResponse> = {
 };
 
 function createBaseOpenSessionRequest(): OpenSessionRequest {
-  return { header: undefined, log: "", client: new Uint8Array(0) };
+  return { header: undefined, log: "", client: new Uint8Array(0), protocol: 0 };
 }
 
 export const OpenSessionRequest: MessageFns<OpenSessionRequest> = {
@@ -699,6 +701,9 @@ export const OpenSessionRequest: MessageFns<OpenSessionRequest> = {
     }
     if (message.client.length !== 0) {
       writer.uint32(26).bytes(message.client);
+    }
+    if (message.protocol !== 0) {
+      writer.uint32(32).int32(message.protocol);
     }
     return writer;
   },
@@ -740,6 +745,14 @@ export const OpenSessionRequest: MessageFns<OpenSessionRequest> = {
             message.client = reader.bytes();
             continue;
           }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.protocol = reader.int32() as any;
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -762,6 +775,7 @@ export const OpenSessionRequest: MessageFns<OpenSessionRequest> = {
       : undefined;
     message.log = object.log ?? "";
     message.client = object.client ?? new Uint8Array(0);
+    message.protocol = object.protocol ?? 0;
     return message;
   },
 };

@@ -1,0 +1,330 @@
+/**
+ * A log of many slots at a proposer that does not lead it, while it is open for fast voting: a value goes straight to all acceptors at
+ * the open fast ballot, in the slot that seems to be next. Who loses a slot goes on to the next one. What collides is recovered by
+ * who opened the ballot; where nobody did (ballot zero), or it takes too long, the log's proposals go to a leader.
+ *
+ * An answer needs every slot below to be chosen and the session table up to there (R12): this proposer feeds its copy with each slot
+ * that it saw chosen, and where it missed one, it asks a learner that applied the slot.
+ */
+import { Batch } from '../base/batch.ts';
+import { Fifo } from '../base/fifo.ts';
+import { BALLOT_ZERO, compareBallots, isFast, maxBallot, sameBallot, type Ballot } from './ballot.ts';
+import { identityOf } from './identity.ts';
+import type { Accepted, Rejected } from './messages.ts';
+import type { FastOutcome } from './notes.ts';
+import type { Answer, Path } from './peers.ts';
+import { note, sendTo, type Admission, type Context, type Proposal } from './proposing.ts';
+
+export interface FastPorts {
+  readonly answer: (proposal: Proposal, answer: Answer) => void;
+  /** Gives proposals to the log's leader, or has one elected: it finds what was voted. */
+  readonly toLeader: (proposals: readonly Proposal[], why: 'collisions' | 'closed') => void;
+  /** What is sent at a fast ballot that this very proposer opened. */
+  readonly onSent: (slot: number, identity: string, value: Uint8Array) => void;
+}
+
+interface Tally {
+  voters: number;
+  value: Uint8Array | undefined;
+}
+
+/** The one value of this proposer that is under way. */
+interface Flight {
+  readonly proposal: Proposal;
+  readonly slot: number;
+  readonly ballot: Ballot;
+  readonly identity: string;
+  readonly since: number;
+  readonly tallies: Map<string, Tally>;
+  /** Acceptors that refused, and what they said of the log. */
+  out: number;
+  promised: Ballot;
+  isOpen: boolean;
+  highest: number;
+  /** Its slot is decided elsewhere, or below something unknown: a learner must say what became of it. */
+  resolving: { readonly since: number; askedAt: number; readonly path: Path } | undefined;
+}
+
+/** Of so many slots, a fifth may collide before the log goes to a leader. */
+const WINDOW = 100;
+const WINDOW_MIN = 20;
+const COLLIDED_MAX = 0.2;
+
+export class FastLog {
+  readonly log: string;
+  readonly #ctx: Context;
+  readonly #ports: FastPorts;
+  readonly #queue = new Fifo<Proposal>();
+  /** Where fast voting is open, as far as is known here, and the slot that seems to be next. */
+  #ballot: Ballot = BALLOT_ZERO;
+  #next = 0;
+  #watermark = 0;
+  #flight: Flight | undefined;
+  /** The session table, complete for all slots below `fed`. */
+  #admission: Admission | undefined;
+  #fed = 0;
+  /** Whether the last slots collided, the latest last. */
+  readonly #collided: boolean[] = [];
+  usedAt: number;
+
+  constructor(ctx: Context, log: string, ports: FastPorts) {
+    this.#ctx = ctx;
+    this.log = log;
+    this.#ports = ports;
+    this.usedAt = ctx.now;
+    ctx.out.push({ kind: 'load-sessions', log, slot: 0 });
+  }
+
+  get isBusy(): boolean {
+    return this.#flight !== undefined || this.#queue.length > 0;
+  }
+
+  propose(proposal: Proposal): void {
+    this.usedAt = this.#ctx.now;
+    this.#queue.push(proposal);
+    this.#pump();
+  }
+
+  #pump(): void {
+    while (this.#flight === undefined) {
+      const proposal = this.#queue.shift();
+      if (proposal === undefined) return;
+      if (!proposal.done) this.#send(proposal);
+    }
+  }
+
+  #send(proposal: Proposal): void {
+    const ctx = this.#ctx;
+    const [identity, ballot, slot] = [identityOf(proposal.entry), this.#ballot, this.#next];
+    const flight: Flight = {
+      ...{
+        proposal,
+        slot,
+        ballot,
+        identity,
+        since: ctx.now,
+        out: 0,
+        promised: BALLOT_ZERO,
+        isOpen: false,
+        highest: -1,
+      },
+      tallies: new Map([[identity, { voters: 0, value: proposal.entry }]]),
+      resolving: undefined,
+    };
+    this.#flight = flight;
+    if (!this.#isPossible(flight)) return this.#leave('closed', 'classic');
+    proposal.rounds = (proposal.rounds ?? 0) + 1;
+    proposal.sent = true;
+    const batch = Batch.of([proposal.entry]);
+    sendTo(ctx, undefined, { kind: 'accept', log: this.log, ballot, first: slot, batch, watermark: this.#watermark });
+    this.#ports.onSent(slot, identity, proposal.entry);
+  }
+
+  // ── votes ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  onAccepted(acceptor: number, message: Accepted): void {
+    if (message.watermark !== undefined) this.#watermark = Math.max(this.#watermark, message.watermark);
+    const flight = this.#flightOf(message.ballot, message.first);
+    // What is repeated to the opener of others' votes is counted all the same: a vote is a vote.
+    if (flight !== undefined && message.identity !== undefined)
+      this.#vote(flight, acceptor, message.identity, message.voted);
+  }
+
+  onRejected(acceptor: number, message: Rejected): void {
+    const flight = this.#flightOf(message.ballot, message.first);
+    if (flight === undefined || message.reason === 'busy') return;
+    this.#watermark = Math.max(this.#watermark, message.watermark, message.floor);
+    flight.highest = Math.max(flight.highest, message.highest);
+    if (message.reason === 'conflict' && message.voted !== undefined)
+      return this.#vote(flight, acceptor, identityOf(message.voted), message.voted);
+    if (compareBallots(message.promised, flight.promised) >= 0) {
+      flight.promised = maxBallot(flight.promised, message.promised);
+      flight.isOpen = message.state === 'open';
+    }
+    flight.out |= 1 << acceptor;
+    this.#count(flight);
+  }
+
+  #flightOf(ballot: Ballot, first: number | undefined): Flight | undefined {
+    const flight = this.#flight;
+    return flight !== undefined && first === flight.slot && sameBallot(ballot, flight.ballot) ? flight : undefined;
+  }
+
+  #vote(flight: Flight, acceptor: number, identity: string, value: Uint8Array | undefined): void {
+    const tally = flight.tallies.get(identity) ?? { voters: 0, value };
+    if ((tally.voters & (1 << acceptor)) === 0)
+      note(this.#ctx, { kind: 'accept-rtt', acceptor, ms: this.#ctx.now - flight.since });
+    tally.voters |= 1 << acceptor;
+    tally.value ??= value;
+    flight.tallies.set(identity, tally);
+    this.#count(flight);
+  }
+
+  #count(flight: Flight): void {
+    if (flight.resolving !== undefined) return;
+    for (const [identity, { voters, value }] of flight.tallies) {
+      if (!this.#ctx.quorum.isFast(voters)) continue;
+      if (identity === flight.identity) return this.#won(flight);
+      if (value !== undefined) return this.#lost(flight, value);
+    }
+    if (!this.#isPossible(flight)) this.#blocked(flight);
+  }
+
+  #isPossible({ tallies, out }: Flight): boolean {
+    const { quorum, down } = this.#ctx;
+    let voted = 0;
+    for (const { voters } of tallies.values()) voted |= voters;
+    const open = ((1 << quorum.size) - 1) & ~voted & ~out & ~down;
+    for (const { voters } of tallies.values()) if (quorum.isFast(voters | open)) return true;
+    return false;
+  }
+
+  /** A fast quorum voted for the own value. */
+  #won(flight: Flight): void {
+    this.#saw(false);
+    const ms = this.#ctx.now - flight.since;
+    note(this.#ctx, {
+      ...{ kind: 'quorum', phase: 'accept', protocol: 'fast', outcome: 'reached', log: this.log },
+      ...{ ballot: flight.ballot, ms },
+    } as const);
+    this.#next = Math.max(this.#next, flight.slot + 1);
+    // R12: what stands below is known, value by value; otherwise a learner that applied the slot says what it means.
+    if (this.#admission === undefined || this.#fed !== flight.slot) return this.#resolve(flight, 'fast');
+    const verdict = this.#admission.check(flight.proposal.entry);
+    this.#feed(flight.slot, flight.proposal.entry);
+    this.#tell(flight, verdict, 'fast');
+  }
+
+  /** A fast quorum voted for the value of another: the own one is not in this slot, and goes to the next. */
+  #lost(flight: Flight, value: Uint8Array): void {
+    this.#saw(false);
+    if (this.#admission !== undefined && this.#fed === flight.slot) this.#feed(flight.slot, value);
+    // Others may be further: what stands between is learned at once, not slot by slot.
+    this.#next = Math.max(this.#next, flight.slot + 1, flight.highest + 1);
+    this.#again(flight);
+  }
+
+  #feed(slot: number, value: Uint8Array): void {
+    this.#admission?.feed(slot, value);
+    this.#fed = slot + 1;
+    this.#watermark = Math.max(this.#watermark, this.#fed);
+  }
+
+  /** A second sending is a retry, and is marked so (R12). */
+  #again({ proposal }: Flight): void {
+    proposal.retry = true;
+    this.#flight = undefined;
+    if (proposal.done) return this.#pump();
+    this.#send(proposal);
+  }
+
+  /** No value can get a fast quorum in this slot at this ballot. */
+  #blocked(flight: Flight): void {
+    const voted = [...flight.tallies.values()].filter(({ voters }) => voters !== 0).length;
+    const isCollision = voted > 1;
+    this.#saw(isCollision);
+    if (isCollision) note(this.#ctx, { kind: 'collision', log: this.log, slot: flight.slot });
+    const { promised, isOpen, ballot } = flight;
+    if (isOpen && isFast(promised) && compareBallots(promised, ballot) > 0) {
+      // The log was opened at another ballot since. What became of the slots between is not known here.
+      this.#ballot = promised;
+      this.#next = Math.max(flight.highest + 1, this.#watermark);
+      this.#fed = -1;
+      return this.#again(flight);
+    }
+    const path = isCollision ? 'recovered' : 'classic';
+    if (this.#tooManyCollided()) return this.#leave('collisions', path);
+    // Who opened the ballot sees the same votes, and recovers the slot.
+    if (isCollision && ballot.round > 0) return this.#resolve(flight, path);
+    this.#leave(isCollision ? 'collisions' : 'closed', path);
+  }
+
+  #saw(isCollision: boolean): void {
+    this.#collided.push(isCollision);
+    if (this.#collided.length > WINDOW) this.#collided.shift();
+  }
+
+  #tooManyCollided(): boolean {
+    const collided = this.#collided.filter(Boolean).length;
+    return this.#collided.length >= WINDOW_MIN && collided > COLLIDED_MAX * this.#collided.length;
+  }
+
+  // ── what a learner says ──────────────────────────────────────────────────────────────────────────────────────────────
+
+  #resolve(flight: Flight, path: Path): void {
+    const { now } = this.#ctx;
+    flight.resolving = { since: now, askedAt: now, path };
+    this.#ctx.out.push({ kind: 'load-sessions', log: this.log, slot: flight.slot + 1 });
+  }
+
+  /** A session table that is complete for all slots below `next`: what is there is chosen. */
+  onSessions(next: number, admission: Admission | undefined): void {
+    if (admission === undefined || (this.#admission !== undefined && next <= this.#fed)) return;
+    this.#admission = admission;
+    this.#fed = next;
+    this.#watermark = Math.max(this.#watermark, next);
+    this.#next = Math.max(this.#next, next);
+    const flight = this.#flight;
+    if (flight?.resolving === undefined || next <= flight.slot) return;
+    const verdict = admission.check(flight.proposal.entry);
+    if (verdict.kind === 'new') return this.#again(flight);
+    this.#tell(flight, verdict, flight.resolving.path);
+  }
+
+  #tell(flight: Flight, verdict: ReturnType<Admission['check']>, path: Path): void {
+    const { proposal, slot, ballot } = flight;
+    this.#flight = undefined;
+    if (!proposal.done) {
+      const outcome: FastOutcome = path === 'fast' ? 'fast' : path === 'recovered' ? 'coordinated' : 'fallback';
+      note(this.#ctx, { kind: 'fast', log: this.log, outcome, ms: this.#ctx.now - proposal.since });
+      if (verdict.kind === 'refused' || verdict.kind === 'invalid') this.#ports.answer(proposal, verdict.refused);
+      else {
+        const at = verdict.kind === 'known' ? verdict.slot : slot;
+        const seen = at === slot && path === 'fast' ? ballot : undefined;
+        this.#ports.answer(proposal, {
+          ...{ kind: 'chosen', slot: at, ballot: seen, entry: undefined, leader: undefined },
+          ...{ path, rounds: proposal.rounds },
+        });
+      }
+    }
+    this.#pump();
+  }
+
+  // ── leaving ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** The flight and all that waits go the classic way. */
+  #leave(why: 'collisions' | 'closed', path: Path): void {
+    const flight = this.#flight;
+    this.#flight = undefined;
+    const waiting = [...(flight === undefined ? [] : [flight.proposal]), ...this.#queue.drain()];
+    for (const proposal of waiting) {
+      if (proposal.sent) proposal.retry = true;
+      proposal.path = proposal === flight?.proposal ? path : 'classic';
+    }
+    // What happens to the log from here on is not seen.
+    this.#fed = -1;
+    this.#ports.toLeader(
+      waiting.filter((proposal) => !proposal.done),
+      why,
+    );
+  }
+
+  onTick(): void {
+    const flight = this.#flight;
+    const { now, options } = this.#ctx;
+    if (flight === undefined) return;
+    const { resolving } = flight;
+    if (resolving === undefined) {
+      if (now - flight.since < options.fastMs && this.#isPossible(flight)) return;
+      const isVoted = [...flight.tallies.values()].some(({ voters }) => voters !== 0);
+      // Who opened the ballot decides by the votes that are there.
+      if (isVoted && flight.ballot.round > 0) return this.#resolve(flight, 'recovered');
+      return this.#blocked(flight);
+    }
+    if (now - resolving.since >= 3 * options.fastMs)
+      return this.#leave('closed', resolving.path === 'fast' ? 'classic' : resolving.path);
+    if (now - resolving.askedAt < options.fastMs / 4) return;
+    resolving.askedAt = now;
+    this.#ctx.out.push({ kind: 'load-sessions', log: this.log, slot: flight.slot + 1 });
+  }
+}

@@ -1,0 +1,345 @@
+// Goal: logs of many slots that are open for fast voting: Any, coordinated recovery, the way of a loser, and what is answered when (R2,
+// R8, R12). Method: an acceptor, an opener and a proposer by hand; beside the rules, what would be chosen without them.
+import { describe, expect, test } from '@jest/globals';
+import { Batch } from '../../../shared/base/batch.ts';
+import { BALLOT_ZERO, freshFast, successor, type Ballot } from '../../../shared/paxos/ballot.ts';
+import { identityOf } from '../../../shared/paxos/identity.ts';
+import type { Accept, Accepted, FromAcceptor, Rejected, ToAcceptor } from '../../../shared/paxos/messages.ts';
+import { Opener } from '../../../shared/paxos/opener.ts';
+import { PROPOSER_DEFAULTS, type Context } from '../../../shared/paxos/proposing.ts';
+import { majority } from '../../../shared/paxos/quorum.ts';
+import { NO_OP, ProposerRig, table } from './hearts.ts';
+import {
+  accept,
+  AcceptorRig,
+  bytes,
+  classic,
+  fast,
+  LOG,
+  owner,
+  prepare,
+  promised,
+  rejected,
+  vote,
+  words,
+} from './support.ts';
+
+const ZERO = BALLOT_ZERO;
+const F = fast(3, 1);
+
+function any(ballot: Ballot, from: number): ToAcceptor {
+  return { kind: 'any', log: LOG, ballot, from };
+}
+
+function open(rig: AcceptorRig, ballot = F, from = 5): FromAcceptor | undefined {
+  rig.promise(prepare(ballot, { purpose: 'open' }));
+  return rig.ask(any(ballot, from));
+}
+
+function voted(ballot: Ballot, first: number, value: string, more: Partial<Accepted> = {}): Accepted {
+  return { kind: 'accepted', log: LOG, ballot, first, count: 1, identity: identityOf(bytes(value)), ...more };
+}
+
+function votedFor(ballot: Ballot, first: number, value: string, more: Partial<Rejected> = {}): Rejected {
+  return rejected(ballot, ZERO, {
+    first,
+    reason: 'conflict',
+    state: 'open',
+    highest: first,
+    voted: bytes(value),
+    ...more,
+  });
+}
+
+describe('Any at an acceptor', () => {
+  test('opens fast voting at the ballot that is promised, from its slot on', () => {
+    const rig = new AcceptorRig();
+    expect(open(rig)).toEqual({ kind: 'opened', log: LOG, ballot: F });
+    expect(rig.answer(accept(F, 4, 'x'), owner(2))).toMatchObject({ kind: 'rejected', reason: 'not-open' });
+    expect(rig.answer(accept(F, 5, 'x'), owner(2))).toMatchObject({
+      kind: 'accepted',
+      identity: identityOf(bytes('x')),
+    });
+    expect([...rig.machine.status()][0]).toMatchObject({ state: 'open', openFrom: 5 });
+  });
+
+  test('without it a promise of a fast ballot takes no fast votes', () => {
+    const rig = new AcceptorRig();
+    rig.promise(prepare(F, { purpose: 'open' }));
+    expect(rig.answer(accept(F, 5, 'x'), owner(2))).toMatchObject({ kind: 'rejected', reason: 'not-open' });
+    expect([...rig.machine.status()][0]?.state).toBe('closed');
+  });
+
+  test('is refused where the promise is another one, higher or lower', () => {
+    const rig = new AcceptorRig();
+    rig.promise(prepare(classic(4, 2)));
+    expect(rig.ask(any(F, 5))).toMatchObject({ kind: 'rejected', reason: 'ballot' });
+    expect(rig.ask(any(fast(9, 2), 5))).toMatchObject({ kind: 'rejected', reason: 'ballot' });
+  });
+
+  test('ends with the next promise', () => {
+    const rig = new AcceptorRig();
+    open(rig);
+    rig.promise(prepare(classic(4, 2)));
+    expect(rig.answer(accept(F, 5, 'x'), owner(2))).toMatchObject({ kind: 'rejected', reason: 'ballot' });
+    expect([...rig.machine.status()][0]).toMatchObject({ state: 'led', openFrom: undefined });
+  });
+
+  test('is durable: a restart finds the log open, from its records and from the head of a segment', () => {
+    const rig = new AcceptorRig();
+    open(rig);
+    const [again, fromHead] = [rig.restarted(), new AcceptorRig()];
+    for (const record of rig.machine.head()) fromHead.machine.restore(record, undefined);
+    for (const each of [again, fromHead])
+      expect(each.answer(accept(F, 5, 'x'), owner(2))).toMatchObject({ kind: 'accepted' });
+    // Control: from before it came, it is not.
+    expect(rig.restarted(1).answer(accept(F, 5, 'x'), owner(2))).toMatchObject({ reason: 'not-open' });
+  });
+
+  test('who opened the ballot hears the votes for what others send, with their values, and not its own twice', () => {
+    const rig = new AcceptorRig();
+    rig.promise(prepare(F, { purpose: 'open' }));
+    const from = (stream: string, message: ToAcceptor): string[] =>
+      rig
+        .step({ kind: 'proposer', from: stream, owner: owner(1), message })
+        .flatMap((e) =>
+          e.kind === 'reply' && e.message.kind === 'accepted'
+            ? [`${e.to} ${String(e.message.voted !== undefined)}`]
+            : [],
+        );
+    from('opener', any(F, 0));
+    expect(from('other', accept(F, 0, 'x'))).toEqual(['other false', 'opener true'].reverse());
+    expect(from('opener', accept(F, 1, 'y'))).toEqual(['opener false']);
+  });
+
+  test('a vote at the successor is no promise of it: other slots stay open for fast votes', () => {
+    const rig = new AcceptorRig();
+    open(rig);
+    rig.answer(accept(F, 5, 'x'), owner(2));
+    expect(rig.answer(accept(successor(F), 5, 'y'), owner(1)).kind).toBe('accepted');
+    expect(rig.answer(accept(F, 6, 'z'), owner(2)).kind).toBe('accepted');
+    // In that slot, nothing below the successor is voted any more.
+    expect(rig.answer(accept(F, 5, 'x'), owner(2))).toMatchObject({ kind: 'rejected', reason: 'ballot' });
+  });
+});
+
+/** An opener of four acceptors, and what it sent. */
+function openerOf(acceptors = 4): { opener: Opener; ctx: Context; sent: () => ToAcceptor[] } {
+  const ctx: Context = {
+    self: owner(1),
+    options: PROPOSER_DEFAULTS,
+    quorum: majority(acceptors),
+    noOp: NO_OP,
+    now: 0,
+    random: 0.5,
+    lastRound: 2,
+    down: 0,
+    out: [],
+  };
+  const opener = new Opener(ctx, LOG, classic(2));
+  const sent = (): ToAcceptor[] => ctx.out.splice(0).flatMap((e) => (e.kind === 'to-acceptor' ? [e.message] : []));
+  return { opener, ctx, sent };
+}
+
+function opened(acceptors = 4): ReturnType<typeof openerOf> {
+  const rig = openerOf(acceptors);
+  for (const a of [0, 1, 2]) rig.opener.onPromised(a, promised(F, { watermark: 5, from: 5 }));
+  rig.sent();
+  return rig;
+}
+
+describe('who opens a log', () => {
+  test('prepares a fast ballot of its own, that no other ballot stands between it and its successor', () => {
+    const { opener, sent } = openerOf();
+    expect(opener.ballot).toEqual(F);
+    expect(sent()).toEqual([
+      expect.objectContaining({ kind: 'prepare', ballot: F, purpose: 'open', fromWatermark: true }),
+    ]);
+    expect(freshFast(classic(7, 2), 3, owner(1))).toEqual(fast(8, 1));
+    expect(successor(F)).toEqual(classic(3, 1));
+  });
+
+  test('sends Any from above every vote, watermark and floor of a phase-1 quorum', () => {
+    const { opener, sent } = openerOf();
+    sent();
+    for (const [a, watermark] of [3, 5].entries()) opener.onPromised(a, promised(F, { watermark, from: watermark }));
+    expect(sent()).toEqual([]);
+    opener.onPromised(2, promised(F, { watermark: 2, floor: 6, from: 6 }));
+    expect(sent()).toEqual([any(F, 6)]);
+  });
+
+  test('sends no Any where slots are voted that are not known to be chosen', () => {
+    const { opener, sent } = openerOf();
+    sent();
+    for (const a of [0, 1]) opener.onPromised(a, promised(F, { watermark: 5, from: 5 }));
+    opener.onPromised(2, promised(F, { watermark: 5, from: 5, votes: [vote(5, classic(1), 'x')] }));
+    expect([sent(), opener.isClosed]).toEqual([[], true]);
+  });
+
+  test('recovers a collision at the successor, from the votes of a phase-1 quorum, without a Prepare', () => {
+    const { opener, sent } = opened();
+    opener.onAccepted(0, voted(F, 5, 'x', { voted: bytes('x') }));
+    opener.onAccepted(1, voted(F, 5, 'y', { voted: bytes('y') }));
+    expect(sent()).toEqual([]);
+    opener.onAccepted(2, voted(F, 5, 'y', { voted: bytes('y') }));
+    // Three votes may still be for y.
+    expect(sent()).toEqual([]);
+    opener.onAccepted(3, voted(F, 5, 'x', { voted: bytes('x') }));
+    const recovery = sent() as Accept[];
+    expect(recovery.map((m) => [m.kind, m.ballot, m.first, words(m.batch)])).toEqual([
+      ['accept', successor(F), 5, 'x'],
+    ]);
+  });
+
+  test('history (b): for that one slot alone; the next one has votes of its own, and its own recovery', () => {
+    const { opener, sent } = opened();
+    for (const [a, value] of ['x', 'x', 'y', 'y'].entries())
+      opener.onAccepted(a, voted(F, 5, value, { voted: bytes(value) }));
+    // A third vote for z is on its way: z may be chosen in slot 6.
+    for (const a of [0, 1]) opener.onAccepted(a, voted(F, 6, 'z', { voted: bytes('z') }));
+    const slots = (sent() as Accept[]).map((m) => m.first);
+    expect(slots).toEqual([5]);
+    opener.onAccepted(2, voted(F, 6, 'z', { voted: bytes('z') }));
+    expect(sent()).toEqual([]);
+    // Control: had it sent its recovered value to slot 6 as well, two phase-2 quorums could differ there.
+    expect(majority(4).isFast(0b0111) && majority(4).isPhase2(0b1110)).toBe(true);
+  });
+
+  test('waits for a phase-1 quorum of votes, however late it is', () => {
+    const { opener, ctx, sent } = opened();
+    opener.onAccepted(0, voted(F, 5, 'x', { voted: bytes('x') }));
+    opener.onAccepted(1, voted(F, 5, 'y', { voted: bytes('y') }));
+    ctx.now = 10_000;
+    opener.onTick();
+    expect(sent().filter((m) => m.kind === 'accept')).toEqual([]);
+    opener.onAccepted(3, voted(F, 5, 'y', { voted: bytes('y') }));
+    opener.onTick();
+    expect((sent().filter((m) => m.kind === 'accept') as Accept[]).map((m) => words(m.batch))).toEqual(['y']);
+  });
+
+  test('sends one value a slot at the successor, for ever (R2)', () => {
+    const { opener, ctx, sent } = opened();
+    for (const [a, value] of ['x', 'y', 'y'].entries())
+      opener.onAccepted(a, voted(F, 5, value, { voted: bytes(value) }));
+    ctx.now = 300;
+    opener.onTick();
+    opener.onAccepted(3, voted(F, 5, 'x', { voted: bytes('x') }));
+    ctx.now = 900;
+    opener.onTick();
+    const values = (sent().filter((m) => m.kind === 'accept') as Accept[]).map((m) => words(m.batch));
+    expect(new Set(values)).toEqual(new Set(['y']));
+  });
+
+  test('stops when a higher ballot is promised', () => {
+    const { opener } = opened();
+    opener.onRejected(0, rejected(F, classic(4, 2), { first: 5, state: 'led' }));
+    expect(opener.isClosed).toBe(true);
+  });
+});
+
+function rigOf(): ProposerRig {
+  return new ProposerRig(owner(1), [], {}, 4);
+}
+
+function propose(rig: ProposerRig, value: string): number {
+  return rig.propose(value, { protocol: 'fast', decree: false });
+}
+
+function sessions(rig: ProposerRig, next: number, known: Record<string, number> = {}): void {
+  rig.step({ kind: 'sessions', log: LOG, next, admission: table(known) });
+}
+
+function said(rig: ProposerRig, token: number): unknown[] {
+  const answer = rig.answerTo(token);
+  return answer?.kind === 'chosen' ? [answer.slot, answer.path, answer.rounds] : [answer?.code ?? 'no answer'];
+}
+
+describe('a FAST proposal in a log', () => {
+  test('takes the next slot at ballot zero, and is answered once a fast quorum voted and the table is there', () => {
+    const rig = rigOf();
+    sessions(rig, 0);
+    const token = propose(rig, 'x');
+    sessions(rig, 0);
+    expect(rig.out.some((e) => e.kind === 'to-acceptor' && e.message.kind === 'prepare')).toBe(false);
+    for (const a of [0, 1, 2]) rig.from(a, voted(ZERO, 0, 'x'));
+    expect(said(rig, token)).toEqual([0, 'fast', 1]);
+    const next = propose(rig, 'y');
+    expect(rig.take('accept').map((m) => [m.first, m.watermark])).toContainEqual([1, 1]);
+    for (const a of [1, 2, 3]) rig.from(a, voted(ZERO, 1, 'y'));
+    expect(said(rig, next)).toEqual([1, 'fast', 1]);
+  });
+
+  test('that loses its slot goes to the next, as a retry, and knows what stands below', () => {
+    const rig = rigOf();
+    const token = propose(rig, 'x');
+    sessions(rig, 0);
+    rig.out.length = 0;
+    for (const a of [0, 1, 2]) rig.from(a, votedFor(ZERO, 0, 'other'));
+    expect(rig.take('accept').map((m) => m.first)).toEqual([1]);
+    for (const a of [0, 1, 2]) rig.from(a, voted(ZERO, 1, 'x'));
+    expect(said(rig, token)).toEqual([1, 'fast', 2]);
+  });
+
+  test('is not answered while a slot below is not known to be chosen: a learner that applied it must say', () => {
+    const rig = rigOf();
+    const token = propose(rig, 'x');
+    sessions(rig, 0);
+    // Others are three slots further.
+    for (const a of [0, 1, 2]) rig.from(a, votedFor(ZERO, 0, 'other', { highest: 3 }));
+    rig.out.length = 0;
+    for (const a of [0, 1, 2]) rig.from(a, voted(ZERO, 4, 'x'));
+    expect(said(rig, token)).toEqual(['no answer']);
+    expect(rig.out).toContainEqual({ kind: 'load-sessions', log: LOG, slot: 5 });
+    sessions(rig, 4);
+    expect(said(rig, token)).toEqual(['no answer']);
+    sessions(rig, 5, { x: 4 });
+    expect(said(rig, token)).toEqual([4, 'fast', 2]);
+  });
+
+  test('has one effect (R12): where the table has it at an earlier slot, that is the answer', () => {
+    const rig = rigOf();
+    const token = propose(rig, 'x');
+    sessions(rig, 0, { x: 0 });
+    for (const a of [0, 1, 2]) rig.from(a, votedFor(ZERO, 0, 'x-again'));
+    for (const a of [0, 1, 2]) rig.from(a, voted(ZERO, 1, 'x'));
+    expect(said(rig, token)).toEqual([0, 'fast', 2]);
+  });
+
+  test('that collides at ballot zero goes to a leader, who prepares: nobody recovers there by counting votes', () => {
+    const rig = rigOf();
+    propose(rig, 'x');
+    sessions(rig, 0);
+    rig.out.length = 0;
+    for (const a of [0, 1]) rig.from(a, voted(ZERO, 0, 'x'));
+    for (const a of [2, 3]) rig.from(a, votedFor(ZERO, 0, 'y'));
+    const kinds = rig.out.flatMap((e) => (e.kind === 'to-acceptor' ? [e.message] : []));
+    expect(kinds.map((m) => m.kind)).toEqual(['prepare']);
+    expect(rig.notes().map((n) => n.kind)).toContain('collision');
+  });
+
+  test('goes on at the ballot at which the log was opened since, above what was voted', () => {
+    const rig = rigOf();
+    propose(rig, 'x');
+    rig.out.length = 0;
+    for (const a of [0, 1])
+      rig.from(a, rejected(ZERO, F, { first: 0, reason: 'ballot', state: 'open', highest: 6, watermark: 5 }));
+    expect(rig.take('accept').map((m) => [m.ballot, m.first])).toEqual([[F, 7]]);
+  });
+
+  test('goes to the leader of a log that is led, and says so', () => {
+    const rig = rigOf();
+    const token = propose(rig, 'x');
+    rig.out.length = 0;
+    for (const a of [0, 1]) rig.from(a, rejected(ZERO, classic(4, 2), { first: 0, state: 'led', leader: 2 }));
+    expect(rig.out.some((e) => e.kind === 'to-acceptor' && e.message.kind === 'prepare')).toBe(true);
+    expect(said(rig, token)).toEqual(['no answer']);
+  });
+
+  test('a value is not sent twice in one slot at one ballot: a batch of one, every time', () => {
+    const rig = rigOf();
+    propose(rig, 'x');
+    propose(rig, 'y');
+    const sent = rig.take('accept');
+    expect(sent.map((m) => [m.first, m.batch.count, m.batch.equals(Batch.of([bytes('x')]))])).toEqual([[0, 1, true]]);
+  });
+});
