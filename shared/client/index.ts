@@ -5,6 +5,21 @@ export { faults } from './faults.ts';
 export type { Fault, FaultAction, FaultDirection, FaultPeer, FaultsInForce, NewFault } from './faults.ts';
 export { ProposeStream } from './propose-stream.ts';
 export { readEntry } from './entries.ts';
+export { followTrace, memberName, memberShort, mergeTraces, TraceMerger } from './trace.ts';
+export type {
+  MergedTrace,
+  MergeOptions,
+  ProposalId,
+  TraceChange,
+  Traced,
+  TracedVotes,
+  TraceEvent,
+  TraceFollower,
+  TraceKind,
+  TraceMember,
+  TraceMessage,
+  TraceOptions,
+} from './trace.ts';
 export type {
   Ballot,
   CallOptions,
