@@ -12,24 +12,31 @@ import type { Acceptor, AcceptorEffect, AcceptorEvent } from '../paxos/acceptor.
 import type { AcceptorRecord, VoteRange } from '../paxos/messages.ts';
 import type { Note } from '../paxos/notes.ts';
 import type { Ballot } from '../paxos/ballot.ts';
+import type { Machine } from '../paxos/step.ts';
 import type { Journal } from '../ports/journal.ts';
 import { Inbox, type InboxPorts } from './inbox.ts';
+import type { Outgoing } from './outgoing.ts';
+import type { AcceptorTrace } from './trace/acceptor-trace.ts';
 
-/** What leaves an acceptor. `position` is the journal position that it depended on, durable when this is called. */
-export type Outgoing = Exclude<AcceptorEffect, { kind: 'persist' | 'load' | 'note' | 'trim' }>;
+export type { Outgoing } from './outgoing.ts';
 
 export interface AcceptorPorts extends InboxPorts {
   readonly encode: (record: AcceptorRecord) => Uint8Array;
   readonly decode: (bytes: Uint8Array) => AcceptorRecord;
+  /** `position` is the journal position that the message depended on, durable when this is called. */
   readonly send: (message: Outgoing, position: number) => void;
   /** All that was held for one sync has been sent: frames can be closed. */
   readonly flush: () => void;
   readonly note: (note: Note) => void;
+  /** Told of all that comes in, happens and leaves, while somebody follows it. */
+  readonly trace?: AcceptorTrace;
 }
 
 interface Held {
   readonly position: number;
   readonly effect: Outgoing | (AcceptorEffect & { kind: 'trim' });
+  /** For the trace: what it follows from. */
+  readonly cause: number;
 }
 
 /** How often what pins a journal that fills is moved on. Milliseconds. */
@@ -40,14 +47,18 @@ export class AcceptorNode {
   readonly #ports: AcceptorPorts;
   readonly #inbox: Inbox<AcceptorEvent, AcceptorEffect>;
   readonly #held = new Fifo<Held>();
+  readonly #trace: AcceptorTrace | undefined;
+  #synced: number;
   #hadRoom = true;
   #compactAt = -Infinity;
 
   constructor(machine: Acceptor, journal: Journal, ports: AcceptorPorts) {
     this.#journal = journal;
     this.#ports = ports;
+    this.#trace = ports.trace;
+    this.#synced = journal.synced;
     this.#inbox = new Inbox(
-      machine,
+      watched(machine, ports.trace),
       ports,
       (effect) => {
         this.#perform(effect);
@@ -57,6 +68,8 @@ export class AcceptorNode {
       },
     );
     journal.onSynced = (synced) => {
+      if (this.#trace?.isOn === true) this.#trace.synced(synced, synced - this.#synced);
+      this.#synced = synced;
       this.#release(synced);
     };
   }
@@ -97,6 +110,7 @@ export class AcceptorNode {
         this.#journal.append(this.#ports.encode(effect.record));
         return;
       case 'note':
+        if (this.#trace?.isOn === true) this.#trace.note(effect.note);
         return this.#ports.note(effect.note);
       case 'load':
         this.#load(effect).catch((error: unknown) => {
@@ -104,7 +118,7 @@ export class AcceptorNode {
         });
         return;
       default:
-        this.#held.push({ position: this.#journal.newest, effect });
+        this.#held.push({ position: this.#journal.newest, effect, cause: this.#trace?.cause ?? 0 });
         this.#release(this.#journal.synced, false);
     }
   }
@@ -115,7 +129,10 @@ export class AcceptorNode {
       this.#held.shift();
       released++;
       if (held.effect.kind === 'trim') this.#trim(held.effect.below);
-      else this.#ports.send(held.effect, held.position);
+      else {
+        if (this.#trace?.isOn === true) this.#trace.sent(held.effect, held.cause);
+        this.#ports.send(held.effect, held.position);
+      }
     }
     if (flush && released > 0) this.#ports.flush();
   }
@@ -153,6 +170,16 @@ export class AcceptorNode {
     }));
     this.#inbox.post({ kind: 'loaded', id: effect.id, votes: found });
   }
+}
+
+function watched(machine: Acceptor, trace: AcceptorTrace | undefined): Machine<AcceptorEvent, AcceptorEffect> {
+  if (trace === undefined) return machine;
+  return {
+    step: (event, moment) => {
+      if (trace.isOn) trace.event(event);
+      return machine.step(event, moment);
+    },
+  };
 }
 
 /** Rebuilds an acceptor from its journal. `heads` are the entries at the head of the oldest segment. */
