@@ -26,6 +26,8 @@ const io: Io = {
   input: process.stdin,
   piped: !process.stdin.isTTY,
   listens,
+  columns: process.stdout.isTTY ? process.stdout.columns : 80,
+  color: process.stdout.isTTY && (process.env['NO_COLOR'] ?? '') === '',
   signal: abort.signal,
 };
 

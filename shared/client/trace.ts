@@ -274,15 +274,15 @@ class Merging implements MergedTrace {
           if (this.#merger.length >= WAITING_MAX) await this.#room();
         }
       } catch (error) {
-        if (this.#isOver()) break;
         const failed = asClientError(error, address);
         why = messageOf(failed);
         onFailed(failed);
-        if (!worthRetrying(failed)) {
+        if (!this.#isOver() && !worthRetrying(failed)) {
           this.#options.onChange?.({ address, member, change: 'lost', why });
           return;
         }
       }
+      if (this.#isOver()) break;
       this.#droppedBefore += follower.dropped;
       this.#dropped.delete(address);
       if (told !== why) this.#options.onChange?.({ address, member, change: 'lost', why });

@@ -75,16 +75,28 @@ export function proposalOf(entry: Uint8Array): ProposalId | undefined {
   return undefined;
 }
 
+/** Whether an entry opens a session. Told by its first bytes, because it is asked of every proposal. */
+export function isOpening(entry: Uint8Array): boolean {
+  return entry[0] === 0x08 && entry[1] === 0x02;
+}
+
 /** The beginning of what a client proposed; undefined for what carries nothing of a client. */
 export function payloadOf(entry: Uint8Array, bytesMax: number): Uint8Array | undefined {
   try {
     const decoded = decodeEntry(entry);
     // A copy: a view would keep the whole frame that it came in.
-    if ('payload' in decoded) return decoded.payload.slice(0, bytesMax);
+    if ('payload' in decoded) return decoded.payload.slice(0, endOfText(decoded.payload, bytesMax));
   } catch {
     // As above.
   }
   return undefined;
+}
+
+/** At most `end`, and not within a character of UTF-8: what is cut there would be no text any more. */
+function endOfText(bytes: Uint8Array, end: number): number {
+  let at = end;
+  while (at > end - 4 && at > 0 && ((bytes[at] ?? 0) & 0xc0) === 0x80) at--;
+  return at;
 }
 
 function sameProposal(a: ProposalId, b: ProposalId): boolean {

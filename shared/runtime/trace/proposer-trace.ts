@@ -5,7 +5,7 @@ import type { Answer, PeerMessage } from '../../paxos/peers.ts';
 import type { ProposerEvent } from '../../paxos/proposer.ts';
 import type { ProposerEffect } from '../../paxos/proposing.ts';
 import type { ProposalId, TraceMember, TraceMessage } from '../../wire/codec/trace.ts';
-import { proposalOf } from './proposal-match.ts';
+import { isOpening, proposalOf } from './proposal-match.ts';
 import type { TracedValues } from './proposal-match.ts';
 import { ACCEPTORS, acceptor, noteDraft, proposer, shown, valuesOf, votesOf } from './role-trace.ts';
 import type { MachineTrace } from './role-trace.ts';
@@ -86,6 +86,10 @@ export class ProposerTrace implements MachineTrace<ProposerEvent, ProposerEffect
     if (this.#taken.size < TAKEN_MAX) this.#taken.set(token, { log, proposal });
     if (proposal !== undefined) {
       this.#cause = this.#record({ kind: 'proposed', log, count: 1, proposal, word: protocol });
+      return;
+    }
+    if (isOpening(entry)) {
+      this.#cause = this.#record({ kind: 'proposed', log, count: 1, word: 'session' });
       return;
     }
     if (this.#gathered?.log === log) {

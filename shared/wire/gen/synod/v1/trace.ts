@@ -17,7 +17,10 @@ export const TraceKind = {
   /** TRACE_KIND_SENT - A message was handed to the network, or taken from it; see `message` and `peer`. */
   TRACE_KIND_SENT: 1,
   TRACE_KIND_RECEIVED: 2,
-  /** TRACE_KIND_PROPOSED - A proposer took proposals of clients: `count`; where it is one, `proposal` names it. */
+  /**
+   * TRACE_KIND_PROPOSED - A proposer took proposals of clients: `count`; `proposal` names one, where it is a decree or somebody looks for a proposal.
+   * `word`: multi, basic, or session for the opening of one.
+   */
   TRACE_KIND_PROPOSED: 3,
   /** TRACE_KIND_ANSWERED - It answered clients. `word`: chosen, with the slots, or refused, with `why`. */
   TRACE_KIND_ANSWERED: 4,
