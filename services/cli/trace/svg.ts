@@ -21,6 +21,8 @@ const TIME_WIDTH = 84;
 const LANE_WIDTH = 118;
 const MARGIN = 24;
 const HEAD = 96;
+/** What an arrowhead takes beside its lane, and some air. */
+const ARROWHEAD = 11;
 /** Characters of a row's text; what is longer is cut, and is whole in its tooltip. */
 const TEXT_MAX = 64;
 
@@ -185,9 +187,12 @@ class SvgChart {
   }
 
   #arrow(row: Row, from: number, targets: readonly number[], y: number): void {
-    const left = Math.min(from, ...targets);
-    const right = Math.max(from, ...targets);
+    const stops = [from, ...targets].sort((a, b) => a - b);
+    const left = stops[0] ?? from;
+    const right = stops.at(-1) ?? from;
     this.#out.push(`<line class="line" x1="${fixed(left)}" y1="${fixed(y)}" x2="${fixed(right)}" y2="${fixed(y)}"/>`);
+    const text = cut(row.text);
+    this.#label(this.#place(stops, text.length * CHAR), y, text);
     this.#out.push(`<circle class="fill" cx="${fixed(from)}" cy="${fixed(y)}" r="2.5"/>`);
     for (const x of targets) {
       const back = x > from ? x - 9 : x + 9;
@@ -195,16 +200,16 @@ class SvgChart {
         `<path class="fill" d="M${fixed(x)} ${fixed(y)} L${fixed(back)} ${fixed(y - 4.5)} L${fixed(back)} ${fixed(y + 4.5)} Z"/>`,
       );
     }
-    const text = cut(row.text);
-    const width = text.length * CHAR;
-    // Between the lanes where it fits, else behind the arrow, where that is on the page.
-    const between = left + 14 + width < right - 12;
-    const x = between
-      ? left + (right - left - width) / 2
-      : right + 10 + width < this.#width
-        ? right + 10
-        : left - 10 - width;
-    this.#label(x, y, text);
+  }
+
+  /** Where a text begins that hides no arrowhead: in the first gap that it fits, else beside the arrow, where that is on the page. */
+  #place(stops: readonly number[], width: number): number {
+    for (let at = 1; at < stops.length; at++) {
+      const [left = 0, right = 0] = stops.slice(at - 1, at + 1);
+      if (right - left >= width + 2 * ARROWHEAD) return (left + right - width) / 2;
+    }
+    const right = stops.at(-1) ?? 0;
+    return right + ARROWHEAD + width < this.#width ? right + ARROWHEAD : (stops[0] ?? 0) - ARROWHEAD - width;
   }
 
   #label(x: number, y: number, text: string): void {
