@@ -1,4 +1,5 @@
 /** What happens in a running cluster, as its roles tell it. See proto/synod/v1/trace.proto for what each event means. */
+import { setMaxListeners } from 'node:events';
 import type { ClientReadableStream, ServiceError } from '@grpc/grpc-js';
 import { messageOf } from '../base/errors.ts';
 import { realClock, realRandom } from '../platform/clock.ts';
@@ -194,6 +195,8 @@ class Merging implements MergedTrace {
 
   constructor(addresses: readonly string[], options: MergeOptions) {
     this.#options = options;
+    // Every role that is followed listens to it.
+    setMaxListeners(0, this.#stop.signal);
     this.#merger = new TraceMerger(options.settleMs ?? SETTLE_MS);
     options.signal?.addEventListener('abort', this.#end, { once: true });
     if (options.signal?.aborted === true) this.#end();
