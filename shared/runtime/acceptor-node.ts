@@ -12,8 +12,8 @@ import type { Acceptor, AcceptorEffect, AcceptorEvent } from '../paxos/acceptor.
 import type { AcceptorRecord, VoteRange } from '../paxos/messages.ts';
 import type { Note } from '../paxos/notes.ts';
 import type { Ballot } from '../paxos/ballot.ts';
-import type { Machine } from '../paxos/step.ts';
 import type { Journal } from '../ports/journal.ts';
+import type { Moment } from '../paxos/step.ts';
 import { Inbox, type InboxPorts } from './inbox.ts';
 import type { Outgoing } from './outgoing.ts';
 import type { AcceptorTrace } from './trace/acceptor-trace.ts';
@@ -47,18 +47,20 @@ export class AcceptorNode {
   readonly #ports: AcceptorPorts;
   readonly #inbox: Inbox<AcceptorEvent, AcceptorEffect>;
   readonly #held = new Fifo<Held>();
+  readonly #machine: Acceptor;
   readonly #trace: AcceptorTrace | undefined;
   #synced: number;
-  #hadRoom = true;
+  #told = { hasRoom: true, room: Infinity };
   #compactAt = -Infinity;
 
   constructor(machine: Acceptor, journal: Journal, ports: AcceptorPorts) {
+    this.#machine = machine;
     this.#journal = journal;
     this.#ports = ports;
     this.#trace = ports.trace;
     this.#synced = journal.synced;
     this.#inbox = new Inbox(
-      watched(machine, ports.trace),
+      { step: (event, moment) => this.#step(event, moment) },
       ports,
       (effect) => {
         this.#perform(effect);
@@ -91,17 +93,25 @@ export class AcceptorNode {
     this.#inbox.stop();
   }
 
-  /** Call now and then: time passes, and the journal may have room again. */
+  /** Call now and then: time passes. */
   tick(): void {
-    const hasRoom = this.#journal.hasRoom;
-    if (hasRoom !== this.#hadRoom) this.post({ kind: 'room', hasRoom });
-    this.#hadRoom = hasRoom;
     const now = this.#ports.now();
     if (this.#journal.wantsTrim && now - this.#compactAt >= COMPACT_MS) {
       this.#compactAt = now;
       this.post({ kind: 'compact', below: this.#journal.pinnedBelow });
     }
     this.post({ kind: 'tick' });
+  }
+
+  /** The machine always knows what the journal takes, so that it refuses what `append` would. */
+  #step(event: AcceptorEvent, moment: Moment): AcceptorEffect[] {
+    const { hasRoom, room } = this.#journal;
+    if (hasRoom !== this.#told.hasRoom || room !== this.#told.room) {
+      this.#told = { hasRoom, room };
+      this.#machine.step({ kind: 'room', hasRoom, bytes: room }, moment);
+    }
+    if (this.#trace?.isOn === true) this.#trace.event(event);
+    return this.#machine.step(event, moment);
   }
 
   #perform(effect: AcceptorEffect): void {
@@ -170,16 +180,6 @@ export class AcceptorNode {
     }));
     this.#inbox.post({ kind: 'loaded', id: effect.id, votes: found });
   }
-}
-
-function watched(machine: Acceptor, trace: AcceptorTrace | undefined): Machine<AcceptorEvent, AcceptorEffect> {
-  if (trace === undefined) return machine;
-  return {
-    step: (event, moment) => {
-      if (trace.isOn) trace.event(event);
-      return machine.step(event, moment);
-    },
-  };
 }
 
 /** Rebuilds an acceptor from its journal. `heads` are the entries at the head of the oldest segment. */
