@@ -121,7 +121,6 @@ function fullDisk({ crew, workload, signal, violation }: Ground, member: Member,
     text: `the file system of ${nameOf(member)} is full, while large values come`,
     async begin() {
       pid = crew.pid(member);
-      crew.lacksSpace(member, true);
       fill(ballast);
       let sent = 0;
       for (
@@ -139,7 +138,6 @@ function fullDisk({ crew, workload, signal, violation }: Ground, member: Member,
       const room = await within(END_MS_MAX, signal, async () => ((await hasRoom(member)) === true ? true : undefined));
       if (room === undefined && pid !== undefined && crew.pid(member) === pid && !signal.aborted)
         violation(`${nameOf(member)} has space again and still takes no new slots: ${crew.lastWords(member)}`);
-      crew.lacksSpace(member, false);
       return undefined;
     },
   };
