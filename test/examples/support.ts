@@ -1,7 +1,7 @@
 /** What tests of docs/examples need: the tools of each language, where they are at hand, and processes that run the examples. */
 import { spawn, spawnSync } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe } from '@jest/globals';
@@ -9,7 +9,8 @@ import { ROOT } from '../e2e/cluster.ts';
 
 export const EXAMPLES = join(ROOT, 'docs', 'examples');
 export const PYTHON_PACKAGES = 'python3-grpcio python3-protobuf protobuf-compiler protobuf-compiler-grpc';
-export const GO_PACKAGES = 'golang-go golang-google-grpc-dev protoc-gen-go-1-5 protoc-gen-go-grpc protobuf-compiler';
+export const GO_PACKAGES =
+  'golang-go golang-google-grpc-dev golang-github-golang-protobuf-1-5-dev protobuf-compiler protoc-gen-go-1-5 protoc-gen-go-grpc';
 
 /** What a language is missing here, a line that says what to install; undefined where all is at hand. */
 export interface Tools {
@@ -36,6 +37,14 @@ export function pythonTools(): Tools & { readonly command: string } {
     command: command ?? candidates[0] ?? 'python3',
     missing: complete ? undefined : `on Debian: apt-get install ${PYTHON_PACKAGES}`,
   };
+}
+
+/** Go, the packaged sources of gRPC and of Protocol Buffers under a folder of GOPATH, and what makes code of proto/. */
+export function goTools(packaged: string): Tools {
+  const sources = ['grpc', 'protobuf'].map((name) => join(packaged, 'src', 'google.golang.org', name));
+  const commands = ['go', 'protoc', 'protoc-gen-go', 'protoc-gen-go-grpc'];
+  const complete = sources.every((each) => existsSync(each)) && commands.every((each) => runs('which', [each]));
+  return { missing: complete ? undefined : `on Debian: apt-get install ${GO_PACKAGES}` };
 }
 
 function runs(command: string, args: readonly string[]): boolean {

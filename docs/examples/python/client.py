@@ -29,7 +29,6 @@ AGAIN = {
     *(grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.DEADLINE_EXCEEDED),
     *(grpc.StatusCode.ABORTED, grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN, grpc.StatusCode.CANCELLED),
 }
-ATTEMPT_SECONDS = 2.0
 
 
 class SynodError(Exception):
@@ -99,8 +98,9 @@ class Session:
 class Members:
     """The addresses of a role, of which one is asked at a time."""
 
-    def __init__(self, addresses, make_stub):
+    def __init__(self, addresses, make_stub, attempt):
         self.addresses = list(addresses)
+        self.attempt = attempt
         self.channels = [grpc.insecure_channel(address, CHANNEL_OPTIONS) for address in self.addresses]
         self.stubs = [make_stub(channel) for channel in self.channels]
         self.at = 0
@@ -123,7 +123,7 @@ class Members:
             left = end - time.monotonic()
             try:
                 # A try after one that may have had its effect is a retry, and says so.
-                return once(stub, max(0.05, min(left, ATTEMPT_SECONDS)), outcome == "unknown")
+                return once(stub, max(0.05, min(left, self.attempt)), outcome == "unknown")
             except grpc.RpcError as error:
                 last = SynodError.of(error, address)
             if last.outcome == "unknown":
@@ -147,12 +147,12 @@ class Members:
 
 
 class Client:
-    """Proposes to any proposer and reads from any learner. `timeout`: seconds for one call with all its tries."""
+    """Proposes to any proposer and reads from any learner. `timeout`: seconds for a call with all its tries, `attempt`: for one of them."""
 
-    def __init__(self, proposers, learners, timeout=5.0):
+    def __init__(self, proposers, learners, timeout=5.0, attempt=2.0):
         self.timeout = timeout
-        self.proposers = Members(proposers, proposer_service_pb2_grpc.ProposerServiceStub)
-        self.learners = Members(learners, learner_service_pb2_grpc.LearnerServiceStub)
+        self.proposers = Members(proposers, proposer_service_pb2_grpc.ProposerServiceStub, attempt)
+        self.learners = Members(learners, learner_service_pb2_grpc.LearnerServiceStub, attempt)
         self.sessions = {}
 
     def propose(self, log, value):

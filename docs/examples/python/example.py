@@ -107,6 +107,7 @@ def parse(argv):
     common.add_argument("--learners", type=addresses, default="127.0.0.1:7301,127.0.0.1:7302", metavar="HOST:PORT,…")
     common.add_argument("--log", default="default", help="the log's name (default: default)")
     common.add_argument("--timeout", type=float, default=5.0, metavar="SECONDS", help="for one call with all its tries (5)")
+    common.add_argument("--attempt", type=float, default=2.0, metavar="SECONDS", help="for one try (2)")
     common.add_argument("--json", action="store_true", help="one JSON object a line")
     form = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, epilog=EPILOG, formatter_class=form)
@@ -130,7 +131,7 @@ def parse(argv):
 
 def main(argv):
     args = parse(argv)
-    client = Client(args.proposers, args.learners, args.timeout)
+    client = Client(args.proposers, args.learners, args.timeout, args.attempt)
     try:
         args.run(client, args)
         return 0
