@@ -37,6 +37,8 @@ interface Asking {
   readonly since: number;
   yes: number;
   no: number;
+  /** Of those that refused, the acceptors whose journal takes no promise. */
+  full: number;
 }
 
 interface Preparing {
@@ -47,6 +49,7 @@ interface Preparing {
   readonly phase1: Phase1;
   sentAt: number;
   no: number;
+  full: number;
 }
 
 interface Leading {
@@ -200,7 +203,7 @@ export class Leader {
     const ballot = freshBallot(this.#ctx, this.#seen);
     this.#seen = ballot;
     this.refusedAsLed = false;
-    this.#state = { kind: 'asking', ballot, override, since: this.#ctx.now, yes: 0, no: 0 };
+    this.#state = { kind: 'asking', ballot, override, since: this.#ctx.now, yes: 0, no: 0, full: 0 };
     note(this.#ctx, { kind: 'campaign', log: this.log, ballot, override, why });
     sendTo(this.#ctx, undefined, this.#prepareMessage(ballot, { ask: true, override }));
   }
@@ -220,6 +223,7 @@ export class Leader {
       phase1,
       sentAt: now,
       no: 0,
+      full: 0,
     };
     sendTo(this.#ctx, undefined, this.#prepareMessage(state.ballot, { override: state.override }));
   }
@@ -526,6 +530,7 @@ export class Leader {
     if (message.reason === 'led') this.refusedAsLed = true;
     if (state.kind !== 'leading') {
       state.no |= 1 << acceptor;
+      if (message.reason === 'space') state.full |= 1 << acceptor;
       if (!this.#possible(state.no))
         this.#fail(
           'rejected',
@@ -576,6 +581,7 @@ export class Leader {
     this.hasFailed = true;
     this.#state = IDLE;
     if (message?.reason === 'logs' || message?.reason === 'round') this.#refuseAll(message.reason, why);
+    else if (!this.#possible(state.full)) this.#refuseAll('space', why);
   }
 
   #refuseAll(reason: 'logs' | 'round' | 'space', why: string): void {

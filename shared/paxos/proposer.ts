@@ -84,6 +84,8 @@ interface Outgoing {
 const FINISH_SLOTS = 1_000;
 const FINISH_ROUNDS = 16;
 
+const SHUTTING_DOWN = 'this proposer is shutting down';
+
 export class Proposer implements Machine<ProposerEvent, ProposerEffect> {
   readonly #ctx: Context;
   readonly #election: Election;
@@ -297,6 +299,11 @@ export class Proposer implements Machine<ProposerEvent, ProposerEffect> {
       else if (!this.#handOn(proposal, leader)) stays.push(proposal);
     }
     if (stays.length === 0) return;
+    if (this.#draining && this.#mayResign(leader)) {
+      // Won here, it would be resigned at once, and the peer would send it here again.
+      for (const proposal of stays) this.#refuse(proposal, 'UNAVAILABLE', SHUTTING_DOWN);
+      return;
+    }
     // A peer could not do better than to send them here, and nobody is known to lead.
     for (const proposal of stays) leader.enqueue(proposal);
     // Acceptors name the very peer that forwards: asked again at once, they would say the same.
@@ -356,7 +363,7 @@ export class Proposer implements Machine<ProposerEvent, ProposerEffect> {
     const { log, entry, retry, timeoutMs, id, incarnation, relayed } = message;
     const via = { peer: from, id, incarnation };
     const proposal = this.#admit(this.#internalToken--, log, entry, retry, timeoutMs, via, relayed);
-    if (this.#draining) return this.#refuse(proposal, 'UNAVAILABLE', 'this proposer is shutting down');
+    if (this.#draining) return this.#refuse(proposal, 'UNAVAILABLE', SHUTTING_DOWN);
     if (this.#pending.size > this.#ctx.options.inFlightMax)
       return this.#refuse(
         proposal,
