@@ -10,7 +10,10 @@ import { EXIT } from '../../shared/platform/lifecycle.ts';
 import type { Member, Role } from './layout.ts';
 
 /** The command of a member and the arguments that come before those of every role. */
-export type RoleCommand = (role: Role, id: number) => { readonly command: string; readonly arguments: readonly string[] };
+export type RoleCommand = (
+  role: Role,
+  id: number,
+) => { readonly command: string; readonly arguments: readonly string[] };
 
 export interface RoleProcessOptions {
   readonly member: Member;
