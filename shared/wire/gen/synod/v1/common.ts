@@ -110,7 +110,11 @@ export interface Ballot {
 export interface Header {
   /** The cluster's id. Empty from a client: not checked. Every other role names it. */
   cluster: string;
-  /** 8 bytes, the id of the configuration. Empty from a client: not checked. Every other role names it. */
+  /**
+   * 8 bytes, the id of the configuration. Empty from a client: not checked. Every other role names it. It is the first 8 bytes of
+   * the SHA-256 of four lines, each ended by a line feed: "synod configuration 1", "cluster " and the cluster's id, "acceptors "
+   * and the acceptors' ids in ascending order with commas between, "quorum majority".
+   */
   configuration: Uint8Array;
   role: Role;
   /** The sender's number among those of its role, from 1 on. 0 for a client. */

@@ -93,7 +93,7 @@ export interface ProposeStreamResponse {
 export interface OpenSessionRequest {
   header: Header | undefined;
   log: string;
-  /** 16 random bytes. */
+  /** 16 random bytes. Opening again under the same id answers with the same session; one that expired needs a new id. */
   client: Uint8Array;
 }
 
