@@ -96,6 +96,7 @@ describe('forwarding', () => {
       retry: false,
       relayed: true,
       timeoutMs: 900,
+      progress: false,
     });
     expect(toPeers(rig, 'forward')).toEqual([]);
     expect(toPeers(rig, 'forwarded')).toEqual([
