@@ -9,6 +9,7 @@ import { formatDisks } from '../../shared/paxos/introduction.ts';
 import { RosterKeeper } from '../../shared/paxos/roster.ts';
 import type { RosterEffect, RosterEvent, RosterNote, RosterSettings, Standing } from '../../shared/paxos/roster.ts';
 import type { Clock, Random } from '../../shared/ports/clock.ts';
+import { isNoSpace } from '../../shared/ports/disk.ts';
 import type { Log } from '../../shared/ports/telemetry.ts';
 
 export interface MembershipPorts {
@@ -28,6 +29,9 @@ export interface MembershipPorts {
   /** The state cannot be made durable, or an invariant broke: the process must end at once (R4). */
   readonly onFatal: (error: unknown) => void;
 }
+
+/** A roster that found no space is written again after this. Milliseconds. */
+const SAVE_AGAIN_MS = 250;
 
 interface Waiter {
   readonly done: (answer: IntroductionAnswer) => void;
@@ -146,15 +150,7 @@ export class Membership {
         this.#asked.delete(effect.token);
         return;
       case 'persist':
-        this.#ports.save(effect.state).then(
-          () => {
-            this.#step({ kind: 'persisted', token: effect.token });
-          },
-          (error: unknown) => {
-            this.#ports.onFatal(error);
-          },
-        );
-        return;
+        return this.#save(effect);
       case 'speak':
         this.#ports.log.info({ ...this.present, roster: undefined }, 'this acceptor speaks from now on');
         return this.#ports.onSpeak();
@@ -166,6 +162,27 @@ export class Membership {
       default:
         assertNever(effect);
     }
+  }
+
+  /** Without space nothing is lost but time: the old state stands, nothing that depends on the new one was said, and the next waits. */
+  #save(effect: RosterEffect & { kind: 'persist' }, tries = 1): void {
+    const { save, clock, log, onFatal } = this.#ports;
+    save(effect.state).then(
+      () => {
+        this.#step({ kind: 'persisted', token: effect.token });
+      },
+      (error: unknown) => {
+        if (!isNoSpace(error)) return onFatal(error);
+        if (tries === 1)
+          log.warn(
+            { error: messageOf(error) },
+            'the disk has no space for the roster; it is tried again, and acceptors that introduce themselves wait',
+          );
+        clock.after(SAVE_AGAIN_MS, () => {
+          this.#save(effect, tries + 1);
+        });
+      },
+    );
   }
 
   #ask(to: number, introduction: Introduction): void {

@@ -18,18 +18,18 @@ export function terminal(input: ReadStream, output: WriteStream): Screen {
       };
       const close = (): void => {
         process.off('exit', close);
-        process.off('SIGTERM', onTerm);
+        process.off('SIGTERM', onStop);
         input.off('data', onData);
         input.setRawMode(false);
         input.pause();
         output.write(END);
       };
       // However this process ends, but by kill −9: nobody wants to be left with a terminal that shows no cursor.
-      const onTerm = (): void => {
+      const onStop = (): void => {
         process.exit(143);
       };
       process.once('exit', close);
-      process.once('SIGTERM', onTerm);
+      process.once('SIGTERM', onStop);
       input.setRawMode(true);
       input.on('data', onData);
       output.write(BEGIN);

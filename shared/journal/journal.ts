@@ -9,19 +9,8 @@ import type { Journal } from '../ports/journal.ts';
 import { readEntries } from './read.ts';
 import type { JournalOptions } from './options.ts';
 import { HEADER, recordBytes, SECTOR, writeRecord } from './record.ts';
-import type { Blank, Segment } from './segment.ts';
+import type { Blank, Segment, Tail } from './segment.ts';
 import { beginSegment, closedError, dropSegment, indexRecord, MARK_RESERVE, prepareBlank } from './segment.ts';
-
-/** Everything that a journal needs to go on behind its last record. */
-export interface Tail {
-  readonly segments: Segment[];
-  readonly seed: number;
-  readonly oldest: number;
-  readonly previous: number;
-  readonly next: number;
-  /** The last write is known to be synced. */
-  readonly marked: boolean;
-}
 
 /** The next segment: preallocated while the current one fills. */
 type Spare =
@@ -46,6 +35,8 @@ interface Waiter {
 
 /** Entries of one record are at most this many bytes, unless a single one is larger. */
 const GATHER_BYTES = 4 * 1024 * 1024;
+/** What a record takes beyond its only entry, at most. */
+const ENTRY_BYTES = HEADER + 4 + SECTOR;
 /** A full disk is tried again after this many appends. */
 const APPENDS_PER_TRY = 1024;
 
@@ -140,6 +131,12 @@ export class SegmentedJournal implements Journal {
   get hasRoom(): boolean {
     if (this.#life !== 'open' || this.#spare.kind === 'no-space') return false;
     return this.#used() <= this.#options.bytesMax;
+  }
+
+  get room(): number {
+    const { kind } = this.#spare;
+    if (kind !== 'no-space' && kind !== 'at-limit') return Infinity;
+    return Math.max(0, this.#placeLeft() - ENTRY_BYTES);
   }
 
   append(entry: Uint8Array): number {
@@ -250,13 +247,17 @@ export class SegmentedJournal implements Journal {
       this.seekRoom();
       return;
     }
-    // The record in flight is not yet within the segment's end; the worst case of the queue still counts it.
-    if (this.#queuedWorst + worst <= this.#remaining() - MARK_RESERVE) return;
+    if (worst <= this.#placeLeft()) return;
     const why =
       kind === 'no-space'
         ? 'the disk has no space for the next journal segment'
         : `the journal has its ${String(this.#options.bytesMax)} bytes (journal.bytes.max) and its reserve in use`;
     throw new SynodError('RESOURCE_EXHAUSTED', `${why}; trim the log or free space`, 'none');
+  }
+
+  /** Bytes of records that the current segment still takes. What is in flight is not yet within its end, but still counted as queued. */
+  #placeLeft(): number {
+    return this.#remaining() - MARK_RESERVE - this.#queuedWorst;
   }
 
   /** Starts the pump. It begins in a microtask, so that what is appended in one go is one record. */

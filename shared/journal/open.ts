@@ -5,14 +5,13 @@ import { SynodError } from '../base/errors.ts';
 import type { Disk } from '../ports/disk.ts';
 import { isNoSpace } from '../ports/disk.ts';
 import type { Journal } from '../ports/journal.ts';
-import type { Tail } from './journal.ts';
 import { SegmentedJournal } from './journal.ts';
 import type { JournalOptions } from './options.ts';
-import { align, entriesOf, recordBytes, seedOf, writeRecord } from './record.ts';
+import { align, entriesOf, patternWord, recordBytes, seedOf, writeRecord } from './record.ts';
 import type { Scanned } from './scan.ts';
 import { closeAll, readHead, scanJournal, tailVerdict } from './scan.ts';
-import type { Segment } from './segment.ts';
-import { beginSegment, isTemporary, prepareBlank } from './segment.ts';
+import type { Blank, Segment, Tail } from './segment.ts';
+import { beginSegment, fill, isTemporary, prepareBlank } from './segment.ts';
 import type { Verdict } from './verdict.ts';
 import { LEAVE_STOPPED, refusalError } from './verdict.ts';
 
@@ -135,10 +134,10 @@ async function moveTail(disk: Disk, options: JournalOptions, scanned: Scanned, s
   const again = end.last.type === 'entries';
   const entries = again ? entriesOf(end.last.bytes, 0, end.last.header) : [];
   const previousEnd = again ? end.last.offset : before.end;
-  const number = before.number + 1;
-  const { segment, previous } = await withSpace(async () => {
-    const blank = await prepareBlank(disk, number, options.segmentBytes, seed);
-    return beginSegment(disk, blank, {
+  const blank = await blankOrNone(disk, before.number + 1, options.segmentBytes, seed);
+  if (blank === undefined) return repairTail(scanned, segments, before);
+  const { segment, previous } = await withSpace(() =>
+    beginSegment(disk, blank, {
       identity: options.identity,
       seed,
       first: again ? end.last.header.first : end.next,
@@ -147,8 +146,8 @@ async function moveTail(disk: Disk, options: JournalOptions, scanned: Scanned, s
       previousEnd,
       heads: undefined,
       entries,
-    });
-  });
+    }),
+  );
   // What is behind its end is no longer part of the journal; its space is given back.
   await before.file.truncate(previousEnd);
   await before.file.sync();
@@ -159,6 +158,30 @@ async function moveTail(disk: Disk, options: JournalOptions, scanned: Scanned, s
     before.positions.pop();
   }
   return { segments: [...segments, segment], seed, oldest: end.oldest, previous, next: end.next, marked: true };
+}
+
+/** A blank for the next segment; undefined where the disk has no space for one. */
+async function blankOrNone(disk: Disk, number: number, size: number, seed: number): Promise<Blank | undefined> {
+  try {
+    return await prepareBlank(disk, number, size, seed);
+  } catch (error) {
+    if (!isNoSpace(error)) throw error;
+    return undefined;
+  }
+}
+
+/**
+ * The same on a full disk, where nothing new fits: the last write is written again where it stands, the same bytes, and what was torn
+ * behind it becomes blank again. Whatever part of this a crash leaves, the next start finds the same write and the same verdict. Moving is
+ * still the rule, because a drive that loses its power may harm the very sector that it writes.
+ */
+async function repairTail({ end, seed }: Scanned, segments: Segment[], segment: Segment): Promise<Tail> {
+  await withSpace(async () => {
+    if (end.last.type === 'entries') await segment.file.write(end.last.offset, end.last.bytes);
+    if (end.tail === 'torn') await fill(segment.file, segment.end, segment.size, patternWord(seed, segment.number));
+    await segment.file.sync();
+  });
+  return { segments, seed, oldest: end.oldest, previous: end.previous, next: end.next, marked: false };
 }
 
 async function withSpace<T>(make: () => Promise<T>): Promise<T> {

@@ -44,6 +44,17 @@ export interface Segment {
   dropped: boolean;
 }
 
+/** Everything that a journal needs to go on behind its last record. */
+export interface Tail {
+  readonly segments: Segment[];
+  readonly seed: number;
+  readonly oldest: number;
+  readonly previous: number;
+  readonly next: number;
+  /** The last write is known to be synced. */
+  readonly marked: boolean;
+}
+
 /** Marks always find room behind the last entries of a segment: trimming must be possible when nothing else is. */
 export const MARK_RESERVE = 8 * SECTOR;
 const INDEX_EVERY = 64 * 1024;
@@ -101,7 +112,8 @@ export async function prepareBlank(disk: Disk, number: number, size: number, see
   return { file, name, number, size };
 }
 
-async function fill(file: DiskFile, from: number, to: number, word: Uint8Array): Promise<void> {
+/** Preallocates the bytes [from, to), and syncs them. */
+export async function fill(file: DiskFile, from: number, to: number, word: Uint8Array): Promise<void> {
   let unsynced = 0;
   const piece = patternBytes(word, Math.min(FILL_BYTES, to - from));
   for (let at = from; at < to; at += piece.length) {

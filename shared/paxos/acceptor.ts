@@ -61,8 +61,8 @@ export type AcceptorEvent =
   | { readonly kind: 'question'; readonly from: string; readonly message: TipQuestion }
   | { readonly kind: 'forget'; readonly from: string; readonly disk: string; readonly force: boolean }
   | { readonly kind: 'loaded'; readonly id: number; readonly votes: readonly VoteRange[] }
-  /** Whether the journal takes new slots. */
-  | { readonly kind: 'room'; readonly hasRoom: boolean }
+  /** Whether the journal takes new slots, and the largest entry that it takes at all, in bytes. */
+  | { readonly kind: 'room'; readonly hasRoom: boolean; readonly bytes: number }
   /** The journal would like to drop what stands below this position: the few votes that are still needed there move on. */
   | { readonly kind: 'compact'; readonly below: number }
   /** Of the acceptor to itself: write the old votes of a log again. */
@@ -92,6 +92,9 @@ export type AcceptorEffect =
 
 /** Pieces of the journal that one load reads, unless more of them hold one slot. */
 const LOAD_PIECES = 6;
+/** What a record takes in the journal beyond its values, at most; and what is kept for floors when everything else is refused. Bytes. */
+const RECORD_BYTES = 1024;
+const FLOORS_BYTES = 8 * 1024;
 /** What is moved on at once: logs with this many bytes of votes at most, this many of them, and this many bytes in all. */
 const COMPACT_LOG_BYTES = 8 * 1024 * 1024;
 const COMPACT_LOGS = 256;
@@ -125,6 +128,9 @@ export class Acceptor implements Machine<AcceptorEvent, AcceptorEffect> {
   readonly #dirty = new Set<string>();
   #loadId = 0;
   #hasRoom = true;
+  #room = Infinity;
+  /** What is left of that in this step. */
+  #left = Infinity;
   #trimAt = 0;
   #trimmedBelow = 0;
   /** The position that the next persisted record takes in the journal. */
@@ -141,6 +147,7 @@ export class Acceptor implements Machine<AcceptorEvent, AcceptorEffect> {
   step(event: AcceptorEvent, moment: Moment): AcceptorEffect[] {
     this.#out = [];
     this.#now = moment.now;
+    this.#left = this.#room;
     this.#handle(event, undefined);
     return this.#out;
   }
@@ -166,6 +173,7 @@ export class Acceptor implements Machine<AcceptorEvent, AcceptorEffect> {
         return this.#onLoaded(event.id, event.votes);
       case 'room':
         this.#hasRoom = event.hasRoom;
+        this.#room = event.bytes;
         return;
       case 'compact':
         return this.#onCompact(event.below);
@@ -221,6 +229,7 @@ export class Acceptor implements Machine<AcceptorEvent, AcceptorEffect> {
       const leaderHeard = this.#leaderHeard(log, event.owner);
       if (leaderHeard && !(prepare.override && this.#now - log.overrideAt >= this.#options.overrideMs))
         return refuse('led', log);
+      if (!this.#takes(0)) return refuse('space', log);
       if (prepare.ask) {
         this.#out.push({
           kind: 'reply',
@@ -315,6 +324,7 @@ export class Acceptor implements Machine<AcceptorEvent, AcceptorEffect> {
       if (!value.batch.equals(batch.slice(from - first, to - first))) return refuse('conflict', log);
       again += to - from;
     }
+    if (again < batch.count && !this.#takes(batch.bytes.length)) return refuse('space', log);
     this.#logs.set(log.name, log);
     if (again < batch.count) this.#vote(log, accept);
     // A duplicate is answered like the first, after whatever the first depends on is durable (R3, in the shell).
@@ -352,6 +362,8 @@ export class Acceptor implements Machine<AcceptorEvent, AcceptorEffect> {
   #onResign(name: string, ballot: Ballot): void {
     const log = this.#logs.get(name);
     if (log?.state !== 'led' || !sameBallot(log.promised, ballot)) return;
+    // As if it were lost on the way: the grace ends by itself.
+    if (!this.#takes(0)) return;
     this.#persist({ kind: 'resign', log: name, ballot });
     log.state = 'closed';
   }
@@ -547,10 +559,12 @@ export class Acceptor implements Machine<AcceptorEvent, AcceptorEffect> {
     if (this.#now - this.#trimAt < this.#options.trimMs) return;
     this.#trimAt = this.#now;
     for (const name of this.#dirty) {
+      // Floors are what frees a full journal, so they may use the last that it has.
+      if (this.#left < RECORD_BYTES) break;
+      this.#dirty.delete(name);
       const log = this.#logs.get(name);
       if (log !== undefined) this.#raiseFloor(log);
     }
-    this.#dirty.clear();
     let oldest = this.#position;
     for (const log of this.#logs.values()) oldest = Math.min(oldest, log.index.oldest ?? this.#position);
     if (oldest > this.#trimmedBelow) {
@@ -580,6 +594,7 @@ export class Acceptor implements Machine<AcceptorEvent, AcceptorEffect> {
     for (const log of this.#logs.values()) {
       if (log.rewriting || (log.index.oldest ?? below) >= below || log.index.bytes > COMPACT_LOG_BYTES) continue;
       if (log.highest + 1 - log.floor > LIMITS.batchValuesMax) continue;
+      if (!this.#takes(log.index.bytes + (log.highest + 1 - log.floor) * RECORD_BYTES)) return;
       if (moved++ >= COMPACT_LOGS || (bytes += log.index.bytes) > COMPACT_BYTES) return;
       log.rewriting = true;
       this.#handle({ kind: 'rewrite', log: log.name }, undefined);
@@ -593,6 +608,7 @@ export class Acceptor implements Machine<AcceptorEvent, AcceptorEffect> {
     if (votes === undefined) return;
     log.rewriting = false;
     if (votes.end < log.highest + 1) return;
+    if (!this.#takes(votes.ranges.reduce((sum, { value }) => sum + value.batch.bytes.length + RECORD_BYTES, 0))) return;
     const begin = this.#position;
     log.index.close();
     for (const { from, to, value } of votes.ranges) {
@@ -630,6 +646,11 @@ export class Acceptor implements Machine<AcceptorEvent, AcceptorEffect> {
       const refused =
         `forgetting learner disk ${disk} would leave fewer than ${String(this.#options.holders)} learner disks (trim.holders) known to hold log ` +
         `"${short.name}" below its floor, slot ${String(short.floor)}, which acceptors no longer keep; use --force only if that may be lost`;
+      this.#out.push({ kind: 'reply-forget', to, refused });
+      return;
+    }
+    if (!this.#takes(0)) {
+      const refused = `learner disk ${disk} is not forgotten: the journal is full and its reserve used up (journal.bytes.max, or no space on the disk); free space first`;
       this.#out.push({ kind: 'reply-forget', to, refused });
       return;
     }
@@ -693,7 +714,13 @@ export class Acceptor implements Machine<AcceptorEvent, AcceptorEffect> {
     for (const learnerDisk of this.#forgotten) yield { kind: 'forget', learnerDisk };
   }
 
+  /** The journal takes a record with so many bytes of values, and some floors behind it. */
+  #takes(bytes: number): boolean {
+    return bytes + RECORD_BYTES + FLOORS_BYTES <= this.#left;
+  }
+
   #persist(record: AcceptorRecord): number {
+    this.#left -= RECORD_BYTES + (record.kind === 'vote' ? record.batch.bytes.length : 0);
     this.#out.push({ kind: 'persist', record });
     return this.#position++;
   }

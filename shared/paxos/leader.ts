@@ -12,15 +12,7 @@ import { LIMITS } from '../base/limits.ts';
 import { BALLOT_ZERO, compareBallots, formatBallot, maxBallot, sameBallot, type Ballot } from './ballot.ts';
 import type { Accepted, Prepare, Promised, Rejected, WouldPromise } from './messages.ts';
 import type { Refused } from './peers.ts';
-import {
-  IDLE,
-  type Asking,
-  type Finishing,
-  type Leading,
-  type OwnFlight,
-  type Preparing,
-  type State,
-} from './leading.ts';
+import { IDLE, type Finishing, type Leading, type OwnFlight, type Preparing, type State } from './leading.ts';
 import { Phase1, type Found } from './phase1.ts';
 import { Watched } from './progress.ts';
 import {
@@ -148,7 +140,7 @@ export class Leader {
     const ballot = freshBallot(this.#ctx, this.#seen);
     this.#seen = ballot;
     this.refusedAsLed = false;
-    this.#state = { kind: 'asking', ballot, override, since: this.#ctx.now, yes: 0, no: 0 };
+    this.#state = { kind: 'asking', ballot, override, since: this.#ctx.now, yes: 0, no: 0, full: 0 };
     note(this.#ctx, { kind: 'campaign', log: this.log, ballot, override, why });
     sendTo(this.#ctx, undefined, this.#prepareMessage(ballot, { ask: true, override }));
   }
@@ -168,6 +160,7 @@ export class Leader {
       phase1,
       sentAt: now,
       no: 0,
+      full: 0,
     };
     sendTo(this.#ctx, undefined, this.#prepareMessage(state.ballot, { override: state.override }));
   }
@@ -484,6 +477,7 @@ export class Leader {
     if (message.reason === 'led') this.refusedAsLed = true;
     if (state.kind !== 'leading') {
       state.no |= 1 << acceptor;
+      if (message.reason === 'space') state.full |= 1 << acceptor;
       if (!this.#possible(state.no))
         this.#fail(
           'rejected',
@@ -534,6 +528,7 @@ export class Leader {
     this.hasFailed = true;
     this.#state = IDLE;
     if (message?.reason === 'logs' || message?.reason === 'round') this.#refuseAll(message.reason, why);
+    else if (!this.#possible(state.full)) this.#refuseAll('space', why);
   }
 
   #refuseAll(reason: 'logs' | 'round' | 'space', why: string): void {

@@ -16,6 +16,8 @@ export interface Asking {
   readonly since: number;
   yes: number;
   no: number;
+  /** Of those that refused, the acceptors whose journal takes no promise. */
+  full: number;
 }
 
 export interface Preparing {
@@ -26,6 +28,7 @@ export interface Preparing {
   readonly phase1: Phase1;
   sentAt: number;
   no: number;
+  full: number;
 }
 
 export interface Leading {

@@ -16,7 +16,6 @@ import {
   backoffMs,
   note,
   PROPOSER_DEFAULTS,
-  type Admission,
   type Context,
   type Proposal,
   type ProposerEffect,
@@ -59,6 +58,8 @@ interface Outgoing {
 /** Slots that one round finishes, and rounds that finish at once. */
 const FINISH_SLOTS = 1_000;
 const FINISH_ROUNDS = 16;
+
+const SHUTTING_DOWN = 'this proposer is shutting down';
 
 export class Proposer implements Machine<ProposerEvent, ProposerEffect> {
   readonly #ctx: Context;
@@ -274,6 +275,11 @@ export class Proposer implements Machine<ProposerEvent, ProposerEffect> {
       else if (!this.#handOn(proposal, leader)) stays.push(proposal);
     }
     if (stays.length === 0) return;
+    if (this.#draining && this.#mayResign(leader)) {
+      // Won here, it would be resigned at once, and the peer would send it here again.
+      for (const proposal of stays) this.#refuse(proposal, 'UNAVAILABLE', SHUTTING_DOWN);
+      return;
+    }
     // A peer could not do better than to send them here, and nobody is known to lead.
     for (const proposal of stays) leader.enqueue(proposal);
     // Acceptors name the very peer that forwards: asked again at once, they would say the same.
@@ -335,7 +341,7 @@ export class Proposer implements Machine<ProposerEvent, ProposerEffect> {
   #onForward(from: number, message: Forward): void {
     const { log, id, incarnation } = message;
     const proposal = this.#admit(this.#internalToken--, message, { peer: from, id, incarnation });
-    if (this.#draining) return this.#refuse(proposal, 'UNAVAILABLE', 'this proposer is shutting down');
+    if (this.#draining) return this.#refuse(proposal, 'UNAVAILABLE', SHUTTING_DOWN);
     if (this.#pending.size > this.#ctx.options.inFlightMax)
       return this.#refuse(
         proposal,

@@ -36,6 +36,11 @@ export interface Journal {
   readonly entryBytesMax: number;
   /** False while the next segment cannot be preallocated (no space) or `bytes` is at its limit. New work is refused then (R4). */
   readonly hasRoom: boolean;
+  /**
+   * The largest entry that `append` takes now, in bytes; Infinity while the next segment is there or being made. Below it even the reserve
+   * is used up, and whoever appends more must refuse work before.
+   */
+  readonly room: number;
   /** Half of the room is used: what little is still needed of the oldest entries should be appended again, so that they can go. */
   readonly wantsTrim: boolean;
   /**

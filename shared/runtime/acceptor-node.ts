@@ -13,6 +13,7 @@ import type { AcceptorRecord, VoteRange } from '../paxos/messages.ts';
 import type { Note } from '../paxos/notes.ts';
 import type { Ballot } from '../paxos/ballot.ts';
 import type { Journal } from '../ports/journal.ts';
+import type { Moment } from '../paxos/step.ts';
 import { Inbox, type InboxPorts } from './inbox.ts';
 
 /** What leaves an acceptor. `position` is the journal position that it depended on, durable when this is called. */
@@ -40,14 +41,16 @@ export class AcceptorNode {
   readonly #ports: AcceptorPorts;
   readonly #inbox: Inbox<AcceptorEvent, AcceptorEffect>;
   readonly #held = new Fifo<Held>();
-  #hadRoom = true;
+  readonly #machine: Acceptor;
+  #told = { hasRoom: true, room: Infinity };
   #compactAt = -Infinity;
 
   constructor(machine: Acceptor, journal: Journal, ports: AcceptorPorts) {
+    this.#machine = machine;
     this.#journal = journal;
     this.#ports = ports;
     this.#inbox = new Inbox(
-      machine,
+      { step: (event, moment) => this.#step(event, moment) },
       ports,
       (effect) => {
         this.#perform(effect);
@@ -78,17 +81,24 @@ export class AcceptorNode {
     this.#inbox.stop();
   }
 
-  /** Call now and then: time passes, and the journal may have room again. */
+  /** Call now and then: time passes. */
   tick(): void {
-    const hasRoom = this.#journal.hasRoom;
-    if (hasRoom !== this.#hadRoom) this.post({ kind: 'room', hasRoom });
-    this.#hadRoom = hasRoom;
     const now = this.#ports.now();
     if (this.#journal.wantsTrim && now - this.#compactAt >= COMPACT_MS) {
       this.#compactAt = now;
       this.post({ kind: 'compact', below: this.#journal.pinnedBelow });
     }
     this.post({ kind: 'tick' });
+  }
+
+  /** The machine always knows what the journal takes, so that it refuses what `append` would. */
+  #step(event: AcceptorEvent, moment: Moment): AcceptorEffect[] {
+    const { hasRoom, room } = this.#journal;
+    if (hasRoom !== this.#told.hasRoom || room !== this.#told.room) {
+      this.#told = { hasRoom, room };
+      this.#machine.step({ kind: 'room', hasRoom, bytes: room }, moment);
+    }
+    return this.#machine.step(event, moment);
   }
 
   #perform(effect: AcceptorEffect): void {

@@ -15,9 +15,6 @@ const READY_MS_MAX = 90_000;
 const POLL_MS = 20;
 /** A member that ended so often by itself is not started again. */
 const ENDS_MAX = 3;
-/** What an acceptor says that cannot start for want of space, and when it is tried again. Milliseconds. */
-const NO_SPACE = 'no space for a journal segment';
-const AGAIN_MS = 500;
 
 /** Who it is, as in `acceptor 2`. */
 export const nameOf = ({ role, id }: Pick<Member, 'role' | 'id'>): string => `${role} ${id}`;
@@ -36,7 +33,6 @@ export class Crew {
   readonly #options: CrewOptions;
   /** Members that may end, and how often that is allowed now. */
   readonly #hurt = new Map<string, number>();
-  readonly #full = new Set<string>();
   readonly #onStop: (() => void)[] = [];
   readonly #ends = new Map<string, number>();
   #stopping = false;
@@ -86,15 +82,6 @@ export class Crew {
     const name = nameOf(member);
     this.#hurt.set(name, (this.#hurt.get(name) ?? 0) + 1);
     return () => this.#hurt.set(name, (this.#hurt.get(name) ?? 1) - 1);
-  }
-
-  /**
-   * While its disk is full, a member that was ended by another fault may end again at its start, because the last write before must
-   * be written anew (R6) and there is no space for that. It is started again until there is.
-   */
-  lacksSpace(member: Member, isFull: boolean): void {
-    if (isFull) this.#full.add(nameOf(member));
-    else this.#full.delete(nameOf(member));
   }
 
   /** Ends members with a signal and waits until they are gone. Those that do not run are left as they are. */
@@ -149,12 +136,6 @@ export class Crew {
     const pid = this.pid(member);
     void this.cluster.ended(member.role, member.id).then(() => {
       if (this.#stopping || (this.#hurt.get(nameOf(member)) ?? 0) > 0) return;
-      if (this.#full.has(nameOf(member)) && this.lastWords(member, 1).includes(NO_SPACE)) {
-        setTimeout(() => {
-          if (!this.#stopping && this.pid(member) === undefined) void this.back([member]);
-        }, AGAIN_MS);
-        return;
-      }
       this.#options.onUnexpectedEnd(
         `${nameOf(member)} (pid ${pid ?? 'unknown'}) ended although nothing was done to it; it said last: ${this.lastWords(member)}`,
       );

@@ -26,6 +26,8 @@ const END_MS_MAX = 10_000;
 /** Room for a few segments of 16 MiB each. */
 const TMPFS = '192m';
 const MIB = 1024 * 1024;
+/** The limit of every journal, with its reserve less than the small file system has. */
+export const JOURNAL_MIB = 96;
 /** Values of this size, a few at a time, fill segments until the acceptor needs a next one and finds no space for it. */
 const LARGE_BYTES = MIB;
 const LARGE_AT_ONCE = 4;
@@ -121,7 +123,6 @@ function fullDisk({ crew, workload, signal, violation }: Ground, member: Member,
     text: `the file system of ${nameOf(member)} is full, while large values come`,
     async begin() {
       pid = crew.pid(member);
-      crew.lacksSpace(member, true);
       fill(ballast);
       let sent = 0;
       for (
@@ -139,7 +140,6 @@ function fullDisk({ crew, workload, signal, violation }: Ground, member: Member,
       const room = await within(END_MS_MAX, signal, async () => ((await hasRoom(member)) === true ? true : undefined));
       if (room === undefined && pid !== undefined && crew.pid(member) === pid && !signal.aborted)
         violation(`${nameOf(member)} has space again and still takes no new slots: ${crew.lastWords(member)}`);
-      crew.lacksSpace(member, false);
       return undefined;
     },
   };
@@ -163,12 +163,17 @@ function fill(file: string): void {
   }
 }
 
-/** What the acceptor's metrics say of room for new slots; undefined where it does not answer. */
+/** Whether the acceptor takes new slots, or refuses them for another reason than its disk; undefined where it does not answer. */
 async function hasRoom({ http }: Member): Promise<boolean | undefined> {
   try {
     const answer = await fetch(`http://${http}/metrics`, { signal: AbortSignal.timeout(2_000) });
-    const said = /^synod_acceptor_journal_has_room(?:\{[^}]*\})? (\d)/m.exec(await answer.text())?.[1];
-    return said === undefined ? undefined : said === '1';
+    const text = await answer.text();
+    const value = (name: string): number | undefined => {
+      const said = new RegExp(`^synod_acceptor_${name}(?:\\{[^}]*\\})? (\\d+)`, 'm').exec(text)?.[1];
+      return said === undefined ? undefined : Number(said);
+    };
+    const [room, bytes] = [value('journal_has_room'), value('journal_bytes')];
+    return room === undefined || bytes === undefined ? undefined : room === 1 || bytes > JOURNAL_MIB * MIB;
   } catch (error) {
     if (error instanceof Error) return undefined;
     throw error;

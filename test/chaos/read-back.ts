@@ -11,8 +11,8 @@ import type { Copy } from './verify.ts';
 const TIMEOUT_MS = 30_000;
 
 /**
- * Reads up to the end that a quorum of acceptors tells, which lies above everything that was acknowledged. What was on its way when its
- * client gave it up may still be chosen above that, at one learner sooner than at another.
+ * Reads up to what one learner has applied after a linearizable read, which lies above everything that was acknowledged. What was on its way
+ * when its client gave it up may stand above that as a vote at one acceptor: some quorums know of it, and nobody need ever choose it.
  */
 export async function readBack(crew: Crew, logs: readonly string[]): Promise<Copy[]> {
   const learners = crew.of('learner').map(({ id, grpc }) => ({
@@ -21,15 +21,24 @@ export async function readBack(crew: Crew, logs: readonly string[]): Promise<Cop
   }));
   try {
     for (const log of logs) {
-      const end = (await learners[0]?.client.end(log))?.end ?? 0;
-      if (end > 0)
-        await Promise.all(
-          learners.map(async ({ client, logs: shown }) => shown.set(log, await entriesOf(client, log, end))),
-        );
+      const end = await appliedEnd(learners[0]?.client, log);
+      await Promise.all(
+        learners.map(async ({ client, logs: shown }) => shown.set(log, await entriesOf(client, log, end))),
+      );
     }
     return learners;
   } finally {
     for (const { client } of learners) client.close();
+  }
+}
+
+/** Where a log ends that a learner has just read up to the tip; 0 where a quorum knows no such log. */
+async function appliedEnd(client: SynodClient | undefined, log: string): Promise<number> {
+  try {
+    return (await client?.read(log, { limit: 1, all: true }))?.applied ?? 0;
+  } catch (error) {
+    if (error instanceof ClientError && error.code === 'NOT_FOUND') return 0;
+    throw error;
   }
 }
 

@@ -7,7 +7,7 @@ import { Prng } from '../../shared/base/prng.ts';
 import { SynodError, messageOf } from '../../shared/base/errors.ts';
 import { Crew, nameOf, pause, within } from './crew.ts';
 import type { Shape } from './crew.ts';
-import { fullDisks, syncErrors } from './disks.ts';
+import { fullDisks, JOURNAL_MIB, syncErrors } from './disks.ts';
 import type { Fault, FaultKind, Ground, Skipped } from './fault.ts';
 import { History } from './history.ts';
 import { heal, linkFaults } from './links.ts';
@@ -30,12 +30,8 @@ const AFTER_MS_MAX = 60_000;
 /** Between two faults, and how long one lasts. */
 const GAP_MS = [300, 2_500] as const;
 const HOLD_MS = [200, 3_000] as const;
-/** The smallest segments that acceptors take: the more often a new one begins. */
-/**
- * Small segments, so that they change often; and less of them than the small file system of one acceptor holds: a journal that fills its
- * disk by itself leaves no space for the start of an acceptor that was killed.
- */
-const SEGMENT = ['--journal-segment-bytes', '16MiB', '--journal-bytes-max', '96MiB'];
+/** Small segments, so that they change often. */
+const SEGMENT = ['--journal-segment-bytes', '16MiB', '--journal-bytes-max', `${JOURNAL_MIB}MiB`];
 
 export interface RunOptions {
   readonly seconds: number;

@@ -7,6 +7,7 @@ export class ModelJournal implements Journal {
   readonly queuedBytes = 0;
   readonly bytes = 0;
   readonly hasRoom = true;
+  readonly room = Infinity;
   readonly wantsTrim = false;
   readonly pinnedBelow = 0;
   readonly first = 0;

@@ -16,4 +16,8 @@ export const PINNED: readonly PinnedSeed[] = [
     seed: 1079,
     why: 'an old leader kept its grace at an acceptor that had voted for the new one, and slots stayed unfinished',
   },
+  {
+    seed: 21361,
+    why: 'a proposer that was shutting down won a log for what a peer had forwarded, resigned it, and won it again',
+  },
 ];

@@ -61,7 +61,7 @@ export async function explain(
   const learners = await askLearners(log, row ?? id, row?.best.slot ?? null, context);
   const slot = row?.best.slot ?? learners.flatMap(({ found }) => found.map((each) => each.slot))[0] ?? null;
   if (row === undefined && slot === null)
-    throw notFound(id, told, `${learners.map((each) => learnerText(each, null)).join('; ')}`);
+    throw notFound(id, told, learners.map((each) => learnerText(each, null)).join('; '));
   const acceptors = await askAcceptors(log, context);
   const shown = row?.id ?? idText(id);
   if (context.json) {

@@ -172,7 +172,7 @@ class Printer {
     // The line of the proposal itself says it.
     if (progress.kind === 'chosen') return;
     const { io, json } = this.#context;
-    const ballot = 'ballot' in progress && progress.ballot !== undefined ? formatBallot(progress.ballot) : null;
+    const ballot = 'ballot' in progress ? formatBallot(progress.ballot) : null;
     if (json) {
       const { kind } = progress;
       io.out(

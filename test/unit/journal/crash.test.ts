@@ -80,6 +80,26 @@ async function faultOf(disk: MemoryDisk, told: Told): Promise<string | undefined
   return again.verdict.kind === 'clean' && again.journal.newest === journal.newest ? undefined : 'did not go on';
 }
 
+/** A start of a disk without space leaves as many segments as there were, and a journal that the next start finds as it was. */
+async function repairs(disk: MemoryDisk): Promise<boolean> {
+  const full = disk.clone();
+  full.capacity = 0;
+  const before = await full.list();
+  const { journal, verdict } = await open(full, { create: false });
+  await settled();
+  if (verdict.kind !== 'torn' && verdict.kind !== 'unmarked') return false;
+  const { newest } = journal;
+  const next = full.kill();
+  const again = await open(next, { create: false });
+  await settled();
+  if (again.journal.newest !== newest) throw new Error(`${String(newest)} became ${String(again.journal.newest)}`);
+  if (again.verdict.kind === 'torn') throw new Error('what was torn is still there');
+  return (
+    (await next.list()).filter((name) => name.endsWith('.seg')).length ===
+    before.filter((name) => name.endsWith('.seg')).length
+  );
+}
+
 function nothingTold(): Told {
   return { synced: -1, appended: 0, trimmedBelow: 0, done: false };
 }
@@ -133,25 +153,35 @@ describe('a crash between any two operations of the disk', () => {
     expect(operation).toBeGreaterThan(100);
   }, 60_000);
 
-  test('a crash during the start after a crash loses nothing either', async () => {
-    for (const first of [60, 90, 120, 150]) {
-      for (const seed of range(1, 6)) {
-        for (let second = 0; second < 60; second++) {
-          const disk = new MemoryDisk();
-          disk.diesAt = first;
-          const told = nothingTold();
-          work(disk, told, false).catch(() => undefined);
-          await settled();
-          const half = disk.crash(new Prng(seed));
-          half.diesAt = second;
-          open(half, { create: told.synced < 0 }).catch(() => undefined);
-          await settled();
-          const fault = await faultOf(half.crash(new Prng(seed * 31 + second)), told);
-          if (fault !== undefined) throw new Error(`${String(first)}, ${String(seed)}, ${String(second)}: ${fault}`);
+  test.each(['free', 'full'])(
+    'a crash during the start after a crash, on a %s disk, loses nothing either',
+    async (space) => {
+      let inPlace = 0;
+      for (const first of [60, 90, 120, 150]) {
+        for (const seed of range(1, 6)) {
+          for (let second = 0; second < 60; second++) {
+            const disk = new MemoryDisk();
+            disk.diesAt = first;
+            const told = nothingTold();
+            work(disk, told, false).catch(() => undefined);
+            await settled();
+            const half = disk.crash(new Prng(seed));
+            half.diesAt = second;
+            if (space === 'full') half.capacity = 0;
+            open(half, { create: told.synced < 0 }).catch(() => undefined);
+            await settled();
+            const last = half.crash(new Prng(seed * 31 + second));
+            if (space === 'full' && (await repairs(last))) inPlace++;
+            last.capacity = Infinity;
+            const fault = await faultOf(last, told);
+            if (fault !== undefined) throw new Error(`${String(first)}, ${String(seed)}, ${String(second)}: ${fault}`);
+          }
         }
       }
-    }
-  }, 60_000);
+      expect(inPlace > 0).toBe(space === 'full');
+    },
+    60_000,
+  );
 
   test.each(['lying disk', 'report before sync'] as const)(
     'the control: %s is found',

@@ -321,6 +321,54 @@ describe('failures of the disk', () => {
     expect(await positions(journal)).toEqual(range(0, before + 31));
   });
 
+  test('a start on a full disk writes the last write again where it stands, and does so at every start (R6)', async () => {
+    for (const restarts of [0, 1, 3]) {
+      const disk = new MemoryDisk();
+      const { journal } = await open(disk, { onFatal: () => undefined });
+      await appendSynced(journal, 1);
+      disk.fault = (op) => (op.kind === 'sync' ? diskError('EIO', 'i/o error') : undefined);
+      journal.append(entry(1));
+      await settled();
+      let next = disk.kill();
+      for (let i = 0; i < restarts; i++) {
+        next.capacity = 0;
+        const again = await open(next, { create: false });
+        await settled();
+        expect(again.verdict).toMatchObject({ kind: 'unmarked', position: 1 });
+        expect([again.journal.synced, again.journal.hasRoom]).toEqual([1, false]);
+        expect((await next.list()).filter((name) => name.endsWith('.seg'))).toEqual(['0000000000.seg']);
+        next = next.kill();
+      }
+      next = next.crash(new NeverKeeps());
+      next.capacity = Infinity;
+      const { journal: last } = await open(next, { create: false });
+      // The control: without such a start the entry is really gone.
+      expect(await positions(last)).toEqual(restarts > 0 ? [0, 1] : [0]);
+    }
+  });
+
+  test('what the journal says it takes is what it takes, until nothing is left', async () => {
+    const disk = new MemoryDisk();
+    disk.capacity = 2.5 * SEGMENT;
+    const { journal } = await open(disk);
+    await settled();
+    expect(journal.room).toBe(Infinity);
+    let refused = 0;
+    for (let i = 0; i < 200; i++) {
+      const size = [1000, 17, 436][i % 3] ?? 0;
+      const fits = size <= journal.room;
+      if (fits) journal.append(entry(journal.newest + 1, size));
+      else refused++;
+      if (i % 5 === 0) await settled();
+    }
+    await settled();
+    expect(refused).toBeGreaterThan(10);
+    expect(journal.synced).toBe(journal.newest);
+    expect(() => {
+      for (;;) journal.append(entry(journal.newest + 1, 1000));
+    }).toThrow(/free space/);
+  });
+
   test('a trim works on a full disk and makes room', async () => {
     const disk = new MemoryDisk();
     disk.capacity = 3.5 * SEGMENT;

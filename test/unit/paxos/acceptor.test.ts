@@ -485,12 +485,45 @@ describe('full journals and many logs', () => {
   test('a full journal takes no new slots, but Prepares, and Accepts up to the highest voted slot', () => {
     const a = new AcceptorRig();
     a.ask(accept(classic(1), 0, 'x y'));
-    a.step({ kind: 'room', hasRoom: false });
+    a.step({ kind: 'room', hasRoom: false, bytes: Infinity });
     expect(refusal(a.answer(accept(classic(1), 2, 'z'))).reason).toBe('space');
     expect(a.answer(prepare(classic(2))).kind).toBe('promised');
     expect(a.answer(accept(classic(2), 0, 'x y')).kind).toBe('accepted');
-    a.step({ kind: 'room', hasRoom: true });
+    a.step({ kind: 'room', hasRoom: true, bytes: Infinity });
     expect(a.answer(accept(classic(2), 2, 'z')).kind).toBe('accepted');
+  });
+
+  test('a journal whose reserve is used up gets no promise and no vote, and still answers what needs neither', () => {
+    const a = new AcceptorRig();
+    a.ask(accept(classic(1), 0, 'x y'));
+    a.step({ kind: 'room', hasRoom: false, bytes: 9_000 });
+    const before = a.records.length;
+    expect(refusal(a.answer(prepare(classic(2)))).reason).toBe('space');
+    expect(refusal(a.answer(prepare(classic(2), { ask: true }))).reason).toBe('space');
+    expect(refusal(a.answer(accept(classic(2), 0, 'x y'))).reason).toBe('space');
+    expect(a.answer(accept(classic(1), 0, 'x y')).kind).toBe('accepted');
+    a.step({ kind: 'forget', from: 'x', disk: 'disk-1', force: true });
+    const refused = a.effects.find((e) => e.kind === 'reply-forget');
+    expect(refused?.kind === 'reply-forget' ? refused.refused : '').toContain('journal.bytes.max');
+    expect(a.records).toHaveLength(before);
+    a.step({ kind: 'room', hasRoom: false, bytes: 10_000 });
+    expect(a.answer(prepare(classic(2))).kind).toBe('promised');
+  });
+
+  test('the floors that free a full journal still find a place in it', () => {
+    const a = new AcceptorRig();
+    for (let slot = 0; slot < 10; slot++) a.ask(accept(classic(1), slot, `v${slot}`));
+    a.step({ kind: 'room', hasRoom: false, bytes: 2_000 });
+    expect(refusal(a.answer(prepare(classic(9)))).reason).toBe('space');
+    a.hold(9);
+    expect(a.persisted.filter(({ kind }) => kind === 'floor')).toHaveLength(1);
+    a.step({ kind: 'room', hasRoom: false, bytes: 0 });
+    a.hold(10);
+    expect(a.persisted.filter(({ kind }) => kind === 'floor')).toHaveLength(0);
+    // It is not forgotten: the next look writes it.
+    a.step({ kind: 'room', hasRoom: false, bytes: 2_000 });
+    a.hold(10);
+    expect(a.persisted.filter(({ kind }) => kind === 'floor')).toHaveLength(1);
   });
 
   test('one log more than the limit is refused, and changes nothing', () => {

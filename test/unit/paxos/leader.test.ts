@@ -350,6 +350,27 @@ describe('a leader that is refused', () => {
     expect(sentBy(rig)).toEqual(['1 z']);
   });
 
+  test('of a promise for lack of space by a quorum refuses what waits, by one acceptor does not', () => {
+    for (const refusing of [1, 2]) {
+      const rig = new ProposerRig();
+      const token = rig.propose('x');
+      const asked = rig.out.flatMap((e) =>
+        e.kind === 'to-acceptor' && e.message.kind === 'prepare' ? [e.message] : [],
+      )[0];
+      if (asked === undefined) throw new Error('no campaign');
+      rig.from(0, rejected(asked.ballot, classic(0), { reason: 'space' }));
+      rig.from(1, rejected(asked.ballot, classic(9), { reason: refusing === 2 ? 'space' : 'ballot' }));
+      const answer = rig.answerTo(token);
+      if (refusing === 1) expect(answer).toBeUndefined();
+      else
+        expect(answer).toMatchObject({
+          code: 'RESOURCE_EXHAUSTED',
+          outcome: 'none',
+          message: expect.stringContaining('journal.bytes.max'),
+        });
+    }
+  });
+
   test('for lack of room for one more log says that, and not that journals are full', () => {
     for (const [reason, why] of [
       ['logs', '100,000 logs'],

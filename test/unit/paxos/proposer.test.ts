@@ -310,6 +310,28 @@ describe('shutting down', () => {
     expect(rig.machine.leaderOf(MINE)).not.toBe(1);
   });
 
+  test('gives back what a peer forwarded before, where that peer can go on, and does not campaign for it', () => {
+    for (const draining of [true, false]) {
+      const rig = two();
+      const forward = { kind: 'forward', id: 7, incarnation: 'c', log: HERS, entry: bytes('x'), retry: false } as const;
+      // Refused as led by somebody who is not heard of, the log waits here.
+      rig.peer(2, { ...forward, relayed: false, timeoutMs: 5_000, progress: false });
+      for (const { ballot } of rig.take('prepare'))
+        for (const a of [0, 1]) rig.from(a, rejected(ballot, classic(1, 9), { log: HERS, reason: 'led', leader: 9 }));
+      rig.hear(2);
+      if (draining) rig.step({ kind: 'drain' });
+      rig.out.length = 0;
+      rig.tick(600);
+      const answers = toPeers(rig, 'forwarded');
+      expect(kindsToAcceptors(rig).includes('prepare')).toBe(!draining);
+      if (draining)
+        expect(answers).toEqual([
+          expect.objectContaining({ id: 7, answer: expect.objectContaining({ code: 'UNAVAILABLE', outcome: 'none' }) }),
+        ]);
+      else expect(answers).toEqual([]);
+    }
+  });
+
   test('a proposer that is told to take over campaigns at once', () => {
     const rig = two();
     rig.peer(2, { kind: 'take-over', log: HERS });

@@ -6,8 +6,10 @@ import type { AcceptorEvent } from '../../../shared/paxos/acceptor.ts';
 import { compareBallots, type Ballot } from '../../../shared/paxos/ballot.ts';
 import type { Prepare, ToAcceptor } from '../../../shared/paxos/messages.ts';
 import type { Outgoing } from '../../../shared/runtime/acceptor-node.ts';
+import { MemoryDisk } from '../../support/memory-disk.ts';
+import { open, SEGMENT, settled } from '../journal/support.ts';
 import { accept, bytes, classic, LOG, owner, prepare } from '../paxos/support.ts';
-import { HeldJournal, NodeRig } from './support.ts';
+import { crashed, HeldJournal, NodeRig } from './support.ts';
 
 function from(proposer: number, message: ToAcceptor): AcceptorEvent {
   return { kind: 'proposer', from: `p${proposer}`, owner: owner(proposer), message };
@@ -184,7 +186,7 @@ async function crashEverywhere(
     cuts++;
     for (const { message } of rig.sent) {
       left++;
-      const why = await broken(message, await rig.crashed());
+      const why = await broken(message, await crashed(rig));
       if (why !== undefined) faults.push(`cut ${cuts}: ${why}`);
     }
   };
@@ -223,7 +225,7 @@ describe('the classic mistake: a duplicate is acknowledged before the sync', () 
     await rig.handle(from(1, accept(classic(1), 0, 'x')));
     await rig.handle(from(1, accept(classic(1), 0, 'x')));
     expect(rig.sent).toEqual([]);
-    const lost = await rig.crashed();
+    const lost = await crashed(rig);
     await lost.handle(question);
     expect(lost.sent[0]?.message).toEqual(expect.objectContaining({ message: expect.objectContaining({ tip: -1 }) }));
     rig.journal.sync();
@@ -235,8 +237,59 @@ describe('the classic mistake: a duplicate is acknowledged before the sync', () 
     await rig.handle(from(1, accept(classic(1), 0, 'x')));
     await rig.handle(from(1, accept(classic(1), 0, 'x')));
     expect(rig.kinds().filter((k) => k === 'accepted')).toHaveLength(2);
-    const lost = await rig.crashed();
+    const lost = await crashed(rig);
     await lost.handle(question);
     expect(lost.sent[0]?.message).toEqual(expect.objectContaining({ message: expect.objectContaining({ tip: -1 }) }));
+  });
+});
+
+describe('a disk that is full for good', () => {
+  test('never ends the acceptor: what its journal cannot take is refused, and taken once there is space', async () => {
+    const disk = new MemoryDisk();
+    disk.capacity = 2.5 * SEGMENT;
+    const { journal } = await open(disk);
+    await settled();
+    const rig = await NodeRig.over(journal);
+    const ask = async (event: AcceptorEvent): Promise<string> => {
+      rig.sent.length = 0;
+      await rig.handle(event);
+      await settled();
+      rig.node.tick();
+      await rig.settle();
+      const message = rig.sent.flatMap((s) => (s.message.kind === 'reply' ? [s.message.message] : []))[0];
+      return message?.kind === 'rejected' ? message.reason : (message?.kind ?? 'none');
+    };
+    const seen: string[] = [];
+    for (let round = 1; round < 60; round++) {
+      seen.push(await ask(from(1, prepare(classic(round)))));
+      seen.push(await ask(from(1, accept(classic(round), 0, 'x'.repeat(700)))));
+    }
+    expect(rig.fatal).toEqual([]);
+    expect(new Set(seen)).toEqual(new Set(['promised', 'accepted', 'space']));
+    expect(seen.slice(-2)).toEqual(['space', 'space']);
+    disk.capacity = Infinity;
+    journal.seekRoom();
+    await settled();
+    expect(await ask(from(1, prepare(classic(99))))).toBe('promised');
+  });
+
+  test('the control: the journal alone would have refused the record, which ends an acceptor', async () => {
+    const disk = new MemoryDisk();
+    disk.capacity = 2.5 * SEGMENT;
+    const { journal } = await open(disk);
+    const blind = new Proxy(journal, {
+      get: (target, key) => {
+        if (key === 'hasRoom' || key === 'room') return key === 'room' ? Infinity : true;
+        const value: unknown = Reflect.get(target, key, target);
+        return typeof value === 'function' ? (value.bind(target) as unknown) : value;
+      },
+      set: (target, key, value) => Reflect.set(target, key, value, target),
+    });
+    const rig = await NodeRig.over(blind);
+    for (let round = 1; round < 60; round++) {
+      await rig.handle(from(1, accept(classic(round), 0, 'x'.repeat(700))));
+      await settled();
+    }
+    expect(rig.fatal).toEqual([expect.objectContaining({ code: 'RESOURCE_EXHAUSTED' })]);
   });
 });

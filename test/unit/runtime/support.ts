@@ -13,6 +13,7 @@ export class HeldJournal implements Journal {
   readonly bytes = 0;
   readonly first = 0;
   hasRoom = true;
+  room = Infinity;
   readonly wantsTrim = false;
   readonly pinnedBelow = 0;
   /** What a crash leaves. */
@@ -67,16 +68,21 @@ export interface Sent {
   readonly position: number;
 }
 
-export class NodeRig {
+/** What a crash now, or one with this many entries durable, leaves to the next start. */
+export function crashed(rig: NodeRig, durable = rig.journal.durable): Promise<NodeRig> {
+  return NodeRig.start(new HeldJournal(rig.journal.entries.slice(0, durable + 1)));
+}
+
+export class NodeRig<J extends Journal = HeldJournal> {
   now = 1_000;
-  readonly journal: HeldJournal;
+  readonly journal: J;
   readonly node: AcceptorNode;
   readonly sent: Sent[] = [];
   readonly fatal: unknown[] = [];
   flushes = 0;
   #soon: (() => void)[] = [];
 
-  private constructor(journal: HeldJournal, machine: Acceptor) {
+  private constructor(journal: J, machine: Acceptor) {
     this.journal = journal;
     this.node = new AcceptorNode(machine, journal, {
       now: () => this.now,
@@ -94,15 +100,14 @@ export class NodeRig {
   }
 
   /** Starts an acceptor on what a journal holds. */
-  static async start(journal = new HeldJournal(), options: Partial<AcceptorOptions> = {}): Promise<NodeRig> {
+  static start(journal = new HeldJournal(), options: Partial<AcceptorOptions> = {}): Promise<NodeRig> {
+    return NodeRig.over(journal, options);
+  }
+
+  static async over<J extends Journal>(journal: J, options: Partial<AcceptorOptions> = {}): Promise<NodeRig<J>> {
     const machine = new Acceptor(journal.newest + 1, options);
     await replay(machine, journal, [], decodeRecord);
     return new NodeRig(journal, machine);
-  }
-
-  /** What a crash now, or one with this many entries durable, leaves to the next start. */
-  crashed(durable = this.journal.durable): Promise<NodeRig> {
-    return NodeRig.start(new HeldJournal(this.journal.entries.slice(0, durable + 1)));
   }
 
   /** Posts an event and lets everything happen that needs no sync. */
