@@ -77,6 +77,7 @@ export class StatusPages {
       queues: this.#queues(),
       links: this.#links(),
       acceptors: this.#remembered(),
+      activity: undefined,
     };
   }
 

@@ -4,12 +4,13 @@ export { ClientError, errorReader } from './errors.ts';
 export { faults } from './faults.ts';
 export type { Fault, FaultAction, FaultDirection, FaultPeer, FaultsInForce, NewFault } from './faults.ts';
 export { ProposeStream } from './propose-stream.ts';
+export { formatProposalId, parseProposalId } from './proposal-id.ts';
+export type { ProposalIdPrefix } from './proposal-id.ts';
 export { readEntry } from './entries.ts';
 export { followTrace, memberName, memberShort, mergeTraces, TraceMerger } from './trace.ts';
 export type {
   MergedTrace,
   MergeOptions,
-  ProposalId,
   TraceChange,
   Traced,
   TracedVotes,
@@ -29,7 +30,10 @@ export type {
   EntryEffect,
   EntryKind,
   Page,
+  Progress,
+  ProposalId,
   Proposed,
+  ProposeOptions,
   ProposeStreamOptions,
   ReadOptions,
   StreamAnswer,
