@@ -2,6 +2,7 @@
 import { connect as connectSocket } from 'node:net';
 import type { Io } from './io.ts';
 import { run } from './program.ts';
+import { terminal } from './terminal.ts';
 
 const abort = new AbortController();
 process.once('SIGINT', () => {
@@ -26,7 +27,10 @@ const io: Io = {
   input: process.stdin,
   piped: !process.stdin.isTTY,
   listens,
+  columns: process.stdout.isTTY ? process.stdout.columns : 80,
+  color: process.stdout.isTTY && (process.env['NO_COLOR'] ?? '') === '',
   signal: abort.signal,
+  ...(process.stdin.isTTY && process.stdout.isTTY ? { screen: terminal(process.stdin, process.stdout) } : {}),
 };
 
 process.exitCode = await run(process.argv.slice(2), io);

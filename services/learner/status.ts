@@ -80,6 +80,7 @@ export class StatusPages {
       queues: this.#queues(),
       links: this.#links(),
       acceptors: this.#remembered(),
+      activity: undefined,
     };
   }
 
@@ -207,4 +208,11 @@ function firstAfter(names: readonly string[], after: string): number {
     else high = middle;
   }
   return low;
+}
+
+/** Slots that are known to be voted and are not applied here, over all logs. */
+export function lagOf(machine: Learner): number {
+  let lag = 0;
+  for (const { head, applied } of machine.status()) lag += Math.max(0, head + 1 - applied);
+  return lag;
 }

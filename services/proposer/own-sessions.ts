@@ -11,7 +11,7 @@ import { LIMITS } from '../../shared/base/limits.ts';
 import { encodeEntry } from '../../shared/machine/entry.ts';
 import type { Answer, Refused } from '../../shared/paxos/peers.ts';
 import type { Clock } from '../../shared/ports/clock.ts';
-import type { Caller, Intake } from './intake.ts';
+import type { Caller, Intake, OnProgress } from './intake.ts';
 
 /** An answer, with the id under which it was proposed. */
 export interface OwnAnswer {
@@ -42,6 +42,7 @@ interface Job {
   readonly protocol: 'multi' | 'fast';
   readonly deadline: number;
   readonly done: (answer: OwnAnswer) => void;
+  readonly onProgress: OnProgress | undefined;
   tries: number;
 }
 
@@ -63,10 +64,12 @@ export class OwnSessions {
     log: string,
     payload: Uint8Array,
     timeoutMs: number,
+    onProgress?: OnProgress,
     protocol: 'multi' | 'fast' = 'multi',
   ): Promise<OwnAnswer> {
     return new Promise((done) => {
-      const job: Job = { payload, protocol, deadline: this.#ports.clock.now() + timeoutMs, done, tries: 0 };
+      const deadline = this.#ports.clock.now() + timeoutMs;
+      const job: Job = { payload, protocol, deadline, done, onProgress, tries: 0 };
       this.#give(log, job);
     });
   }
@@ -218,8 +221,10 @@ class OwnSession {
       onAnswer: (_token, answer) => {
         this.#onAnswer(job, session, sequence, answer);
       },
+      onProgress: (_token, told) => job.onProgress?.(told),
     };
-    intake.submit({ log: this.#log, entry, protocol: job.protocol, retry: false, timeoutMs }, caller);
+    const progress = job.onProgress !== undefined;
+    intake.submit({ log: this.#log, entry, protocol: job.protocol, retry: false, timeoutMs, progress }, caller);
   }
 
   #onAnswer(job: Job, session: number, sequence: number, answer: Answer): void {

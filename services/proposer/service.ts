@@ -13,9 +13,11 @@ import type { BidiHandler, UnaryHandler } from '../../shared/platform/grpc/metho
 import { serve } from '../../shared/platform/grpc/server.ts';
 import type { RunningServer } from '../../shared/platform/grpc/server.ts';
 import { EventLoop } from '../../shared/platform/telemetry/event-loop.ts';
+import { Tracing } from '../../shared/platform/tracing.ts';
 import { Metrics } from '../../shared/platform/telemetry/metrics.ts';
 import type { Log } from '../../shared/ports/telemetry.ts';
 import { checkHeader, readClientHeader, readHeader } from '../../shared/wire/codec/header.ts';
+import { readHistoryRequest } from '../../shared/wire/codec/history.ts';
 import { readFinish } from '../../shared/wire/codec/peers.ts';
 import { Role } from '../../shared/wire/gen/synod/v1/common.ts';
 import type { Link, Queue } from '../../shared/wire/gen/synod/v1/common.ts';
@@ -25,8 +27,9 @@ import { ProposerServiceService } from '../../shared/wire/gen/synod/v1/proposer_
 import { raw, served } from '../../shared/wire/raw.ts';
 import { statusOf } from '../../shared/wire/status.ts';
 import type { ProposerConfig } from './config.ts';
+import { historyResponse } from './history-page.ts';
 import { RefusedError } from './intake.ts';
-import { proposerMetrics } from './metrics.ts';
+import { proposerActivity, proposerMetrics } from './metrics.ts';
 import { ProposerNode } from './node.ts';
 import { checkClient } from './propose.ts';
 import { logsResponse, statusPage, statusResponse } from './status.ts';
@@ -68,7 +71,7 @@ const HEALTH_MS = 100;
 export async function startProposer(config: ProposerConfig, ports: ProposerPorts): Promise<RunningProposer> {
   const startedAt = realClock.now();
   const metrics = new Metrics({ role: 'proposer', id: config.id });
-  const node = makeNode(config, ports, metrics);
+  const { node, tracing } = makeNode(config, ports, metrics);
   const eventLoop = new EventLoop(realClock, 'proposer', metrics);
   let stopping = false;
   const checks = readinessOf(node, () => stopping);
@@ -91,7 +94,7 @@ export async function startProposer(config: ProposerConfig, ports: ProposerPorts
     links: linksOf(node),
   });
   try {
-    grpc = await serveGrpc(config, ports, node, parts);
+    grpc = await serveGrpc(config, ports, node, metrics, tracing, parts);
     const address = httpAddress(config);
     admin = await serveAdmin({
       address,
@@ -134,13 +137,18 @@ export async function startProposer(config: ProposerConfig, ports: ProposerPorts
   };
 }
 
-function makeNode(config: ProposerConfig, ports: ProposerPorts, metrics: Metrics): ProposerNode {
+function makeNode(
+  config: ProposerConfig,
+  ports: ProposerPorts,
+  metrics: Metrics,
+): { readonly node: ProposerNode; readonly tracing: Tracing } {
   const acceptorIds = [...config.acceptors.keys()];
   const incarnation = newIncarnation();
   const quorum = quorumSystem(config.quorum, acceptorIds);
   const configuration = configurationId(config.cluster, acceptorIds, quorum.setting);
   const header = { cluster: config.cluster, configuration, role: 'proposer', id: config.id, incarnation } as const;
-  return new ProposerNode({
+  const tracing = new Tracing({ self: header, log: ports.log, metrics });
+  const node = new ProposerNode({
     header,
     faults: new Faults({ on: config.faults, self: header, log: ports.log, metrics }),
     quorum,
@@ -159,6 +167,12 @@ function makeNode(config: ProposerConfig, ports: ProposerPorts, metrics: Metrics
     queueBytesMax: config['stream.queue.bytes'],
     timeoutMs: config['call.deadline'],
     metrics: proposerMetrics(metrics, acceptorIds),
+    history: {
+      proposalsMax: config['history.proposals'],
+      bytesMax: config['history.bytes'],
+      wallNow: Date.now,
+    },
+    tracer: tracing.tracer,
     log: ports.log,
     clock: realClock,
     random: realRandom,
@@ -166,6 +180,7 @@ function makeNode(config: ProposerConfig, ports: ProposerPorts, metrics: Metrics
       ports.onFatal('the proposer met a broken invariant', error);
     },
   });
+  return { node, tracing };
 }
 
 /** A request that could not be decoded arrives as the error that says why. */
@@ -180,23 +195,31 @@ function serveGrpc(
   config: ProposerConfig,
   ports: ProposerPorts,
   node: ProposerNode,
+  metrics: Metrics,
+  tracing: Tracing,
   parts: () => StatusParts,
 ): Promise<RunningServer> {
   const { propose, streams, peers } = node;
   const proposer = service(served(ProposerServiceService), {
     propose: decoded((request, call) => propose.propose(request, call)),
+    proposeWithProgress: (request, stream, call) => propose.proposeWithProgress(request, stream, call),
     openSession: decoded((request, call) => propose.openSession(request, call)),
     moveLeader: decoded((request, call) => propose.moveLeader(request, call)),
     proposeStream: (stream, call) => {
       streams.open(stream, call);
     },
-    status: decoded((request) => {
+    status: decoded(async (request) => {
       checkHeader(readClientHeader(request.header), node.header, ['client', 'proposer', 'acceptor', 'learner']);
-      return statusResponse(parts());
+      return { ...statusResponse(parts()), activity: await proposerActivity(metrics) };
     }),
     logs: decoded((request) => {
       checkClient(readClientHeader(request.header), node.header);
       return logsResponse(node.machine, request);
+    }),
+    history: decoded((request) => {
+      const demand = readHistoryRequest(request);
+      checkClient(demand.header, node.header);
+      return historyResponse(node.history, node.header, demand, parts().uptimeMs);
     }),
   });
   const between: BidiHandler<Buffer, Buffer> = (stream, call) => {
@@ -209,7 +232,7 @@ function serveGrpc(
   });
   return serve({
     address: hostPortText(config.listen),
-    services: [proposer, peer, node.faults.service],
+    services: [proposer, peer, node.faults.service, tracing.service],
     ...node.faults.served,
     // Clients and proposers come by the same port; limits that would cut the streams of proposers are left out.
     facing: 'roles',

@@ -6,6 +6,7 @@
  *   const { slot } = await synod.propose('orders', Buffer.from('hello'));
  *   for await (const entry of synod.subscribe('orders')) console.log(entry.slot, entry.value);
  */
+import type { ServiceError } from '@grpc/grpc-js';
 import { SynodError } from '../base/errors.ts';
 import { newId, realRandom } from '../platform/clock.ts';
 import { readClientLog, readPayload } from '../wire/codec/client.ts';
@@ -15,9 +16,14 @@ import type { Ballot as WireBallot, Header } from '../wire/gen/synod/v1/common.t
 import { LearnerServiceService } from '../wire/gen/synod/v1/learner_service.ts';
 import { Protocol } from '../wire/gen/synod/v1/proposer.ts';
 import { ProposerServiceService } from '../wire/gen/synod/v1/proposer_service.ts';
-import type { ProposeResponse } from '../wire/gen/synod/v1/proposer_service.ts';
+import type {
+  ProposeRequest,
+  ProposeResponse,
+  ProposeWithProgressResponse,
+} from '../wire/gen/synod/v1/proposer_service.ts';
 import { readEntry } from './entries.ts';
 import { ClientError } from './errors.ts';
+import { readTold } from './progress.ts';
 import { ProposeStream } from './propose-stream.ts';
 import { withRetries } from './retry.ts';
 import type { Attempt, RetryOptions } from './retry.ts';
@@ -38,6 +44,7 @@ import type {
   ProposeStreamOptions,
   ReadOptions,
   SubscribeOptions,
+  WatchOptions,
 } from './types.ts';
 
 /** Makes a client; nothing is sent before its first call. Throws INVALID_ARGUMENT for an address that is none. */
@@ -92,25 +99,24 @@ export class SynodClient {
       const sequence = await beginWithin(session, leftMs(), this.#options.timeoutName);
       try {
         const answer = await this.#try(log, { ...options, timeoutMs: leftMs(), wholeMs: timeoutMs }, (attempt) =>
-          attempt.connection.unary(
-            ProposerServiceService.propose,
+          proposeOnce(
+            attempt,
             {
-              header: this.#header,
-              log,
-              protocol: protocolOf(options.protocol),
-              payload: value,
-              client: session.client,
-              session: session.id,
-              sequence,
-              acknowledged: session.acknowledged,
-              retry: attempt.retry,
+              ...{
+                header: this.#header,
+                log,
+                protocol: protocolOf(options.protocol),
+                payload: value,
+                client: session.client,
+              },
+              ...{ session: session.id, sequence, acknowledged: session.acknowledged, retry: attempt.retry },
               decree: false,
             },
-            callTuning(attempt, options),
+            options,
           ),
         );
         this.#proposers.leads(log, answer.leader);
-        return proposed(answer);
+        return proposed(answer, options);
       } catch (error) {
         if (!(error instanceof ClientError) || error.code !== 'FAILED_PRECONDITION') throw error;
         // Most likely the session expired. With outcome none this proposal had no effect in it and may go into a new one, once.
@@ -133,16 +139,16 @@ export class SynodClient {
     const client = Buffer.from(newId(), 'hex');
     const protocol = options.protocol === 'fast' ? Protocol.PROTOCOL_FAST : Protocol.PROTOCOL_BASIC;
     const answer = await this.#try(log, options, (attempt) =>
-      attempt.connection.unary(
-        ProposerServiceService.propose,
+      proposeOnce(
+        attempt,
         {
           ...{ header: this.#header, log, protocol, payload: value, client },
           ...{ session: 0, sequence: 0, acknowledged: 0, retry: attempt.retry, decree: true },
         },
-        callTuning(attempt, options),
+        options,
       ),
     );
-    return { ...proposed(answer), value: answer.payload, own: answer.own };
+    return { ...proposed(answer, options), value: answer.payload, own: answer.own };
   }
 
   /** Many values into one log, pipelined: the fast way. See ProposeStream. */
@@ -293,15 +299,51 @@ function callTuning(attempt: Attempt, options: CallOptions): { timeoutMs: number
     : { timeoutMs: attempt.timeoutMs, signal: options.signal };
 }
 
+/** One try of a proposal; a stream of what happens where somebody wants to hear of it. */
+function proposeOnce(attempt: Attempt, request: ProposeRequest, options: WatchOptions): Promise<ProposeResponse> {
+  const { connection } = attempt;
+  const { onProgress, signal } = options;
+  const tuning = callTuning(attempt, options);
+  if (onProgress === undefined) return connection.unary(ProposerServiceService.propose, request, tuning);
+  return new Promise((resolve, reject) => {
+    const stream = connection.serverStream(ProposerServiceService.proposeWithProgress, { propose: request }, tuning);
+    const cancel = (): void => {
+      stream.cancel();
+    };
+    signal?.addEventListener('abort', cancel, { once: true });
+    stream.on('data', ({ progress, answer }: ProposeWithProgressResponse) => {
+      for (const each of progress) {
+        const told = readTold(each);
+        if (told !== undefined) onProgress(told);
+      }
+      if (answer !== undefined) resolve(answer);
+    });
+    stream.on('error', (error: ServiceError) => {
+      reject(connection.errorOf(error));
+    });
+    stream.on('end', () => {
+      signal?.removeEventListener('abort', cancel);
+      // An error that comes with the status follows in the same turn. An answer that came before makes this mean nothing.
+      setImmediate(() => {
+        reject(new ClientError('UNAVAILABLE', `${connection.address} ended the call without an answer`, 'unknown'));
+      });
+    });
+  });
+}
+
 function protocolOf(protocol: ProposeOptions['protocol']): Protocol {
   return protocol === 'fast' ? Protocol.PROTOCOL_FAST : Protocol.PROTOCOL_MULTI;
 }
 
 const PATHS: readonly (Path | undefined)[] = [undefined, 'fast', 'recovered', 'classic'];
 
-function proposed({ log, slot, ballot, leader, path, rounds }: ProposeResponse): Proposed {
-  const way = { path: PATHS[path], rounds: rounds === 0 ? undefined : rounds };
-  return { log, slot, ballot: ballotOf(ballot), leader, ...way };
+function proposed(response: ProposeResponse, { onProgress }: WatchOptions): Proposed {
+  const { log, slot, leader, session, sequence } = response;
+  const ballot = ballotOf(response.ballot);
+  onProgress?.({ kind: 'chosen', slot, ballot, leader });
+  const id = { client: Buffer.from(response.client).toString('hex'), session, sequence };
+  const way = { path: PATHS[response.path], rounds: response.rounds === 0 ? undefined : response.rounds };
+  return { log, id, slot, ballot, leader, ...way };
 }
 
 function ballotOf(ballot: WireBallot | undefined): Ballot | undefined {

@@ -4,7 +4,23 @@ export { ClientError, errorReader } from './errors.ts';
 export { faults } from './faults.ts';
 export type { Fault, FaultAction, FaultDirection, FaultPeer, FaultsInForce, NewFault } from './faults.ts';
 export { ProposeStream } from './propose-stream.ts';
+export { formatProposalId, parseProposalId } from './proposal-id.ts';
+export type { ProposalIdPrefix } from './proposal-id.ts';
 export { readEntry } from './entries.ts';
+export { followTrace, memberName, memberShort, mergeTraces, TraceMerger } from './trace.ts';
+export type {
+  MergedTrace,
+  MergeOptions,
+  TraceChange,
+  Traced,
+  TracedVotes,
+  TraceEvent,
+  TraceFollower,
+  TraceKind,
+  TraceMember,
+  TraceMessage,
+  TraceOptions,
+} from './trace.ts';
 export type {
   Ballot,
   CallOptions,
@@ -16,10 +32,13 @@ export type {
   EntryKind,
   Page,
   Path,
+  Progress,
+  ProposalId,
   Proposed,
   ProposeOptions,
   ProposeStreamOptions,
   ReadOptions,
   StreamAnswer,
   SubscribeOptions,
+  WatchOptions,
 } from './types.ts';

@@ -24,6 +24,8 @@ export type AttemptResult =
 export interface Attempt {
   readonly log: string;
   readonly since: number;
+  /** The ballot that it proposes at; undefined while it waits. */
+  readonly ballot: Ballot | undefined;
   /** Set once, when it is over. */
   readonly result: AttemptResult | undefined;
   /** A value was sent: the outcome is open until there is a result. */

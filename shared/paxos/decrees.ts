@@ -4,7 +4,9 @@ import { bytesEqual } from '../base/batch.ts';
 import type { Attempt, AttemptResult } from './attempt.ts';
 import type { Ballot } from './ballot.ts';
 import { FastDecree } from './fast.ts';
+import type { FromAcceptor } from './messages.ts';
 import type { Answer, Refused } from './peers.ts';
+import { tellRound } from './progress.ts';
 import type { Context, Proposal } from './proposing.ts';
 import { Round } from './round.ts';
 
@@ -52,6 +54,12 @@ export class Decrees {
     this.settle(log);
   }
 
+  /** Tells those who watch their decree what an acceptor said of it. */
+  tell(acceptor: number, message: FromAcceptor): void {
+    const decree = this.#decrees.get(message.log);
+    if (decree !== undefined) tellRound(this.#ctx, decree.attempt.ballot, decree.waiting, acceptor, message);
+  }
+
   onTick(): void {
     for (const { attempt } of this.#decrees.values()) attempt.onTick();
   }
@@ -67,6 +75,7 @@ export class Decrees {
     const { attempt, waiting } = decree;
     if (attempt.sent) for (const proposal of waiting) proposal.sent = true;
     if (attempt.result === undefined) return;
+    if (attempt.result.kind === 'chosen') for (const proposal of waiting) proposal.rounds = attempt.result.tries;
     this.#decrees.delete(log);
     this.#end(log, attempt.result, waiting);
   }

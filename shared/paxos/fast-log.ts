@@ -13,7 +13,7 @@ import { identityOf } from './identity.ts';
 import type { Accepted, Rejected } from './messages.ts';
 import type { FastOutcome } from './notes.ts';
 import type { Answer, Path } from './peers.ts';
-import { note, sendTo, type Admission, type Context, type Proposal } from './proposing.ts';
+import { note, sendTo, sentIn, type Admission, type Context, type Proposal } from './proposing.ts';
 
 export interface FastPorts {
   readonly answer: (proposal: Proposal, answer: Answer) => void;
@@ -113,8 +113,7 @@ export class FastLog {
     };
     this.#flight = flight;
     if (!this.#isPossible(flight)) return this.#leave('closed', 'classic');
-    proposal.rounds = (proposal.rounds ?? 0) + 1;
-    proposal.sent = true;
+    sentIn(proposal, slot);
     const batch = Batch.of([proposal.entry]);
     sendTo(ctx, undefined, { kind: 'accept', log: this.log, ballot, first: slot, batch, watermark: this.#watermark });
     this.#ports.onSent(slot, identity, proposal.entry);
@@ -185,7 +184,7 @@ export class FastLog {
     const ms = this.#ctx.now - flight.since;
     note(this.#ctx, {
       ...{ kind: 'quorum', phase: 'accept', protocol: 'fast', outcome: 'reached', log: this.log },
-      ...{ ballot: flight.ballot, ms },
+      ...{ ballot: flight.ballot, ms, first: flight.slot, count: 1 },
     } as const);
     this.#next = Math.max(this.#next, flight.slot + 1);
     // R12: what stands below is known, value by value; otherwise a learner that applied the slot says what it means.
@@ -225,8 +224,9 @@ export class FastLog {
     this.#saw(isCollision);
     if (isCollision) note(this.#ctx, { kind: 'collision', log: this.log, slot: flight.slot });
     const { promised, isOpen, ballot } = flight;
-    if (isOpen && isFast(promised) && compareBallots(promised, ballot) > 0) {
-      // The log was opened at another ballot since. What became of the slots between is not known here.
+    const order = compareBallots(promised, ballot);
+    if (isOpen && isFast(promised) && (order > 0 || (order === 0 && this.#watermark > flight.slot))) {
+      // The log was opened at another ballot since, or further up. What became of the slots between is not known here.
       this.#ballot = promised;
       this.#next = Math.max(flight.highest + 1, this.#watermark);
       this.#fed = -1;

@@ -9,7 +9,7 @@
 import { assert } from '../base/assert.ts';
 import { Batch } from '../base/batch.ts';
 import type { Attempt, AttemptResult } from './attempt.ts';
-import { BALLOT_ZERO, sameBallot } from './ballot.ts';
+import { BALLOT_ZERO, sameBallot, type Ballot } from './ballot.ts';
 import { identityOf } from './identity.ts';
 import type { Accepted, Promised, Rejected } from './messages.ts';
 import type { FastOutcome } from './notes.ts';
@@ -57,6 +57,10 @@ export class FastDecree implements Attempt {
     }
     const batch = Batch.of([entry]);
     sendTo(ctx, undefined, { kind: 'accept', log, ballot: BALLOT_ZERO, first: SLOT, batch, watermark: 0 });
+  }
+
+  get ballot(): Ballot | undefined {
+    return this.#recoverAt === undefined ? BALLOT_ZERO : this.#round?.ballot;
   }
 
   onPromised(acceptor: number, page: Promised): void {
@@ -183,6 +187,7 @@ export class FastDecree implements Attempt {
     note(this.#ctx, {
       ...{ kind: 'quorum', phase: 'accept', protocol: 'fast', outcome },
       ...{ log: this.log, ballot: BALLOT_ZERO, ms },
+      ...(outcome === 'reached' ? { first: SLOT, count: 1 } : {}),
     } as const);
   }
 

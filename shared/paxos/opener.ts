@@ -91,6 +91,8 @@ export class Opener {
     this.#watermark = from;
     this.#state = { kind: 'open', from, opened: 0, sentAt: this.#ctx.now };
     note(this.#ctx, { kind: 'opened', log: this.log, ballot: this.ballot, from });
+    // All below is chosen. Who is refused for a slot there hears of it, and goes on above.
+    sendTo(this.#ctx, undefined, { kind: 'tell', log: this.log, watermark: from });
     this.#sendAny(undefined, from);
   }
 
@@ -211,7 +213,7 @@ export class Opener {
       const ms = this.#ctx.now - slot.since;
       note(this.#ctx, {
         ...{ kind: 'quorum', phase: 'accept', protocol: 'fast', outcome: 'recovered', log: this.log },
-        ...{ ballot: successor(this.ballot), ms },
+        ...{ ballot: successor(this.ballot), ms, first, count: 1 },
       } as const);
       this.#chosen(first, slot);
       // Those who wait for the slot hear of it at once.

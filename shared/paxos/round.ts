@@ -71,6 +71,16 @@ export class Round implements Attempt {
     this.#prepare();
   }
 
+  /** The ballot that it proposes at; undefined while it waits. */
+  get ballot(): Ballot | undefined {
+    return this.#phase.kind === 'waiting' ? undefined : this.#phase.ballot;
+  }
+
+  /** How many ballots it took so far. */
+  get tries(): number {
+    return this.#tries;
+  }
+
   #prepare(): void {
     const ctx = this.#ctx;
     const ballot = freshBallot(ctx, this.#seen);
@@ -200,6 +210,9 @@ export class Round implements Attempt {
 
   #chosen(ballot: Ballot, flights: readonly Flight[], since: number): void {
     const ctx = this.#ctx;
+    const last = flights[flights.length - 1];
+    const end = last === undefined ? this.#from : flightEnd(last);
+    const first = flights[0]?.first ?? end;
     note(ctx, {
       kind: 'quorum',
       phase: 'accept',
@@ -207,10 +220,10 @@ export class Round implements Attempt {
       outcome: 'reached',
       log: this.log,
       ballot,
+      first,
+      count: end - first,
       ms: ctx.now - since,
     });
-    const last = flights[flights.length - 1];
-    const end = last === undefined ? this.#from : flightEnd(last);
     // Only a round that joins the chosen prefix knows a new one.
     if (this.#from <= this.#watermark && end > this.#watermark) {
       this.#watermark = end;

@@ -132,7 +132,9 @@ export class Oracle {
         record.ballots.set(key, { ballot, value, voters: 0 });
         // R8: whoever passed phase 1 above a choice has found its value.
         const { chosen } = record;
-        if (chosen !== undefined && chosen.value !== value && compareBallots(ballot, chosen.ballot) > 0)
+        // At a fast ballot nobody passed phase 1 who sends: there it is the votes that must not contradict a choice.
+        const isAbove = chosen !== undefined && compareBallots(ballot, chosen.ballot) > 0;
+        if (isAbove && ballot.kind === CLASSIC && chosen.value !== value)
           throw new Violation(
             `R8: ${formatBallot(ballot)} sends another value for slot ${slot} of ${name} than was chosen at ${formatBallot(chosen.ballot)}`,
           );
@@ -272,6 +274,11 @@ export class Oracle {
       if (other !== vote && (other.voters & bit) !== 0 && compareBallots(other.ballot, vote.ballot) === 0)
         throw new Violation(`R2: acceptor ${acceptor} voted for two values at one ballot in slot ${slot} of ${name}`);
     vote.voters |= bit;
+    const { chosen } = record;
+    if (chosen !== undefined && chosen.value !== vote.value && compareBallots(vote.ballot, chosen.ballot) > 0)
+      throw new Violation(
+        `R8: acceptor ${acceptor} votes at ${formatBallot(vote.ballot)} for another value in slot ${slot} of ${name} than was chosen at ${formatBallot(chosen.ballot)}`,
+      );
     const { isPhase2, isFast } = this.#options;
     if (!(vote.ballot.kind === CLASSIC ? isPhase2 : isFast)(vote.voters)) return;
     if (record.chosen === undefined && vote.ballot.kind !== CLASSIC) this.#options.count('chosen at a fast ballot');
@@ -287,7 +294,11 @@ export class Oracle {
     if (!this.#proposed.has(vote.value))
       throw new Violation(`validity: what is chosen in slot ${slot} of ${name} was proposed by nobody`);
     for (const other of record.ballots.values())
-      if (other.value !== vote.value && compareBallots(other.ballot, vote.ballot) > 0)
+      if (
+        other.value !== vote.value &&
+        compareBallots(other.ballot, vote.ballot) > 0 &&
+        (other.ballot.kind === CLASSIC || other.voters !== 0)
+      )
         throw new Violation(
           `R8: slot ${slot} of ${name} is chosen at ${formatBallot(vote.ballot)}, and ${formatBallot(other.ballot)} sent another value`,
         );
@@ -408,6 +419,14 @@ export class Oracle {
     return record?.chosen === undefined ? undefined : { value: record.chosen.value, at: record.chosenAt };
   }
 
+  /** Positions of the acceptors whose votes in a slot at a ballot were seen to leave them, as a set of bits. */
+  votersOf(name: string, slot: number, ballot: Ballot): number {
+    let most = 0;
+    for (const sent of this.#logs.get(name)?.slots.get(slot)?.ballots.values() ?? [])
+      if (compareBallots(sent.ballot, ballot) === 0 && bits(sent.voters) >= bits(most)) most = sent.voters;
+    return most;
+  }
+
   /** At the end: every acknowledged proposal took effect, once, where it was said. */
   finish(): void {
     for (const [name, log] of this.#logs)
@@ -466,4 +485,10 @@ export function identityBySight(ballot: Ballot, bytes: Uint8Array): string | und
 
 function text(bytes: Uint8Array): string {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('latin1');
+}
+
+function bits(set: number): number {
+  let count = 0;
+  for (let rest = set; rest !== 0; rest &= rest - 1) count++;
+  return count;
 }

@@ -165,7 +165,7 @@ describe('who opens a log', () => {
     for (const [a, watermark] of [3, 5].entries()) opener.onPromised(a, promised(F, { watermark, from: watermark }));
     expect(sent()).toEqual([]);
     opener.onPromised(2, promised(F, { watermark: 2, floor: 6, from: 6 }));
-    expect(sent()).toEqual([any(F, 6)]);
+    expect(sent()).toEqual([{ kind: 'tell', log: LOG, watermark: 6 }, any(F, 6)]);
   });
 
   test('sends no Any where slots are voted that are not known to be chosen', () => {
