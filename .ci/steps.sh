@@ -62,10 +62,21 @@ system_packages() {
   if grep -rqsw iptables test && ! command -v iptables >/dev/null; then missing+=(iptables); fi
   if grep -rqsw unshare test && ! command -v unshare >/dev/null; then missing+=(util-linux); fi
   if grep -rqs 'ip link' test && ! command -v ip >/dev/null; then missing+=(iproute2); fi
+  # docs/examples in Python and Go, from Debian's packages alone (test/examples).
+  if [ -d test/examples ]; then
+    /usr/bin/python3 -c 'import grpc.aio, google.protobuf' 2>/dev/null || missing+=(python3-grpcio python3-protobuf)
+    command -v protoc >/dev/null || missing+=(protobuf-compiler)
+    command -v grpc_python_plugin >/dev/null || missing+=(protobuf-compiler-grpc)
+    command -v go >/dev/null || missing+=(golang-go)
+    command -v protoc-gen-go >/dev/null || missing+=(protoc-gen-go-1-5)
+    command -v protoc-gen-go-grpc >/dev/null || missing+=(protoc-gen-go-grpc)
+    [ -d /usr/share/gocode/src/google.golang.org/grpc ] || missing+=(golang-google-grpc-dev)
+    [ -d /usr/share/gocode/src/google.golang.org/protobuf ] || missing+=(golang-github-golang-protobuf-1-5-dev)
+  fi
   [ ${#missing[@]} = 0 ] && return 0
   local root=()
   [ "$(id -u)" = 0 ] || root=(sudo -n)
-  "${root[@]}" apt-get update -qq && DEBIAN_FRONTEND=noninteractive "${root[@]}" apt-get install -y -qq "${missing[@]}"
+  "${root[@]}" apt-get update -qq && DEBIAN_FRONTEND=noninteractive "${root[@]}" apt-get install -y -qq --no-install-recommends "${missing[@]}"
 }
 
 # npm ci, and npm's own record of what it installed, by which `npm test` sees that nothing is missing.

@@ -9,8 +9,11 @@ import { messageOf } from '../../shared/base/errors.ts';
 import { EXIT } from '../../shared/platform/lifecycle.ts';
 import type { Member, Role } from './layout.ts';
 
-/** The command of a role and the arguments that come before those of every role. */
-export type RoleCommand = (role: Role) => { readonly command: string; readonly arguments: readonly string[] };
+/** The command of a member and the arguments that come before those of every role. */
+export type RoleCommand = (
+  role: Role,
+  id: number,
+) => { readonly command: string; readonly arguments: readonly string[] };
 
 export interface RoleProcessOptions {
   readonly member: Member;
@@ -78,7 +81,7 @@ export class RoleProcess {
 
   start(): void {
     this.#refusal = undefined;
-    const { command, arguments: first } = (this.#options.command ?? BUILT)(this.member.role);
+    const { command, arguments: first } = (this.#options.command ?? BUILT)(this.member.role, this.member.id);
     const log = openSync(this.logFile, 'a', 0o600);
     const logBegin = statSync(this.logFile).size;
     const began = performance.now();

@@ -32,7 +32,7 @@ import { errorOf, statusOf } from '../../shared/wire/status.ts';
 import type { AcceptorConfig } from './config.ts';
 import { Core, restore, TICK_MS } from './core.ts';
 import type { CorePorts } from './core.ts';
-import { acceptorMetrics, callMetrics } from './metrics.ts';
+import { acceptorActivity, acceptorMetrics, callMetrics } from './metrics.ts';
 import { acceptorService } from './service.ts';
 import { statusResponse } from './status.ts';
 
@@ -242,7 +242,7 @@ class AcceptorProcess implements RunningAcceptor {
     const { reflectionFile } = this.#ports;
     return serve({
       address: hostPortText(config.listen),
-      services: [acceptorService(core, () => this.#status()), this.#faults.service],
+      services: [acceptorService(core, () => this.#statusWithActivity()), this.#faults.service],
       ...this.#faults.served,
       facing: 'roles',
       toStatus: statusOf,
@@ -283,6 +283,10 @@ class AcceptorProcess implements RunningAcceptor {
       const result = check();
       return result === true ? [] : [`${name}: ${result}`];
     });
+  }
+
+  async #statusWithActivity(): Promise<AcceptorServiceStatusResponse> {
+    return { ...this.#status(), activity: await acceptorActivity(this.#metrics) };
   }
 
   #status(): AcceptorServiceStatusResponse {

@@ -2,7 +2,7 @@
 import type { Purpose, RejectReason } from '../../shared/paxos/messages.ts';
 import type { Note, Phase } from '../../shared/paxos/notes.ts';
 import { BATCH_BUCKETS } from '../../shared/platform/telemetry/metrics.ts';
-import type { Metrics } from '../../shared/platform/telemetry/metrics.ts';
+import type { ActivityNames, ActivityNow, Metrics } from '../../shared/platform/telemetry/metrics.ts';
 
 const PURPOSES = ['lead', 'decree', 'finish'] as const satisfies readonly Purpose[];
 const PHASES = ['prepare', 'accept'] as const satisfies readonly Phase[];
@@ -101,6 +101,20 @@ function exposeGauges(metrics: Metrics, of: Gauges): void {
   gauge('sessions', 'Proposers connected', of.sessions);
   gauge('followers', 'Learners connected', of.followers);
   gauge('followers_behind', 'Learners that were too slow for live votes and catch up', of.followersBehind);
+}
+
+const ACTIVITY: ActivityNames = {
+  tallies: {
+    promises: ['synod_acceptor_promises_total', {}],
+    votes: ['synod_acceptor_votes_total', {}],
+    rejects: ['synod_acceptor_rejects_total', {}],
+  },
+  times: { fsync: ['synod_acceptor_fsync_seconds', {}] },
+};
+
+/** What a status shows of these. */
+export function acceptorActivity(metrics: Metrics): Promise<ActivityNow> {
+  return metrics.activity(ACTIVITY);
 }
 
 /** Unary calls by what came of them. */

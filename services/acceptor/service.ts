@@ -45,7 +45,7 @@ const DEFINITION = {
 const EVERYBODY = ['proposer', 'acceptor', 'learner', 'client'] as const;
 
 /** `status` says what the process knows beside the acceptor itself. */
-export function acceptorService(core: Core, status: () => AcceptorServiceStatusResponse): ServedService {
+export function acceptorService(core: Core, status: () => Promise<AcceptorServiceStatusResponse>): ServedService {
   const anybody = (header: WireHeader | undefined): void => {
     checkHeader(readClientHeader(header), core.self, EVERYBODY);
   };

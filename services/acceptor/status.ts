@@ -63,6 +63,7 @@ export function statusResponse(parts: StatusParts): AcceptorServiceStatusRespons
     queues: [...parts.queues],
     links: [...parts.links],
     header: writeHeader(header),
+    activity: undefined,
   };
 }
 

@@ -11,4 +11,16 @@ export interface Io {
   readonly listens: (address: string) => Promise<boolean>;
   /** Comes when the user gives up (Ctrl-C). */
   readonly signal: AbortSignal;
+  /** The terminal, where both input and output are one. */
+  readonly screen?: Screen;
+}
+
+/** A terminal that is drawn on as a whole. */
+export interface Screen {
+  readonly columns: () => number;
+  readonly rows: () => number;
+  /** Begins, and tells of keys as they come; returns what ends it and leaves the terminal as it was. */
+  readonly open: (onKey: (key: string) => void) => () => void;
+  /** Puts these lines in place of what is there. */
+  readonly draw: (lines: readonly string[]) => void;
 }

@@ -2,6 +2,7 @@
 import { connect as connectSocket } from 'node:net';
 import type { Io } from './io.ts';
 import { run } from './program.ts';
+import { terminal } from './terminal.ts';
 
 const abort = new AbortController();
 process.once('SIGINT', () => {
@@ -27,6 +28,7 @@ const io: Io = {
   piped: !process.stdin.isTTY,
   listens,
   signal: abort.signal,
+  ...(process.stdin.isTTY && process.stdout.isTTY ? { screen: terminal(process.stdin, process.stdout) } : {}),
 };
 
 process.exitCode = await run(process.argv.slice(2), io);

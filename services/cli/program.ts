@@ -3,6 +3,8 @@ import { Command, CommanderError, Option } from 'commander';
 import { bench } from './commands/bench.ts';
 import { delay, drop, heal, list, partition } from './commands/fault.ts';
 import type { FaultOptions } from './commands/fault.ts';
+import { history } from './commands/history.ts';
+import type { HistoryOptions } from './commands/history.ts';
 import { dump, verify } from './commands/journal.ts';
 import { showLog, subscribe } from './commands/log.ts';
 import type { LogOptions } from './commands/log.ts';
@@ -13,6 +15,8 @@ import { quorum } from './commands/quorum.ts';
 import type { QuorumOptions } from './commands/quorum.ts';
 import { logs, status } from './commands/status.ts';
 import type { StatusOptions } from './commands/status.ts';
+import { top } from './commands/top.ts';
+import type { TopOptions } from './commands/top.ts';
 import { contextOf } from './context.ts';
 import type { Context } from './context.ts';
 import { EXIT, EXIT_HELP, errorLine, exitCodeOf } from './exit.ts';
@@ -76,7 +80,12 @@ function build(io: Io, done: (code: number) => void): Command {
 
 type Add = (parent: Command, usage: string, about: string, example: readonly string[]) => Command;
 /** What commander hands over; each command reads what it declared. */
-type Options = ProposeOptions & LogOptions & StatusOptions & FaultOptions & { readonly force?: boolean };
+type Options = ProposeOptions &
+  LogOptions &
+  StatusOptions &
+  HistoryOptions &
+  TopOptions &
+  FaultOptions & { readonly force?: boolean };
 type Action = (args: string[], options: Options, context: Context) => Promise<number>;
 type Cluster = (run: Action) => (...given: unknown[]) => Promise<void>;
 
@@ -107,6 +116,7 @@ function valueCommands(program: Command, add: Add, cluster: Cluster): void {
       'values from a file, one a line; - is standard input; a line ends at LF or CR LF, which are not part of the value',
     )
     .option('--base64', 'values are given and shown as base64')
+    .option('--progress', 'also print who promised and who voted for each, as it happens')
     .action(cluster((values, options, context) => propose(values, options, context)));
   for (const [name, about, example, run] of [
     ['log', 'What was chosen, slot by slot.', 'synodctl log --log orders --from 100 --limit 20', showLog],
@@ -138,6 +148,35 @@ function clusterCommands(program: Command, add: Add, cluster: Cluster): void {
     .option('--all', "also Synod's own logs")
     .option('--limit <n>', 'at most so many logs (default 20)')
     .action(cluster((_args, options, context) => status(options, context)));
+
+  clusterOptions(
+    add(program, 'history', 'What became of proposals: outcome, slot, time, leader; or what happened to one of them.', [
+      'synodctl history --log orders',
+      'synodctl history --id 0da05b6e/1007/1',
+      'synodctl history --log orders --slot 17',
+    ]),
+  )
+    .option('-l, --log <name>', 'only this log')
+    .option(
+      '--id <id>',
+      'one proposal, CLIENT/SESSION/SEQUENCE, or CLIENT for a decree; learners and acceptors are asked, too',
+    )
+    .option('--slot <slot>', 'only what was chosen, or sent, in this slot; needs --log')
+    .option('--limit <n>', 'at most so many proposals, the newest (default 20)')
+    .option('--all', 'also openings of sessions')
+    .action(cluster((_args, options, context) => history(options, context)));
+
+  clusterOptions(
+    add(
+      program,
+      'top',
+      'The cluster at work: roles, leaders, rates, latencies, queues; drawn anew until q or Ctrl-C.',
+      ['synodctl top', 'synodctl top --once --json'],
+    ),
+  )
+    .option('--once', 'print one screen, of one interval, and end')
+    .option('--interval <time>', 'how often, and what rates are over (default 1s)')
+    .action(cluster((_args, options, context) => top(options, context)));
 
   const leader = program.command('leader').description('Who leads a log.').exitOverride();
   clusterOptions(

@@ -21,3 +21,33 @@ export function showLine(line: string): string {
 function escaped(character: string): string {
   return `\\u${(character.codePointAt(0) ?? 0).toString(16).padStart(4, '0')}`;
 }
+
+/** Characters that take two columns of a terminal, and those that take none. */
+const WIDE =
+  /[\u1100-\u115F\u2E80-\u303E\u3041-\uA4CF\uAC00-\uD7A3\uF900-\uFAFF\uFE30-\uFE6F\uFF00-\uFF60\uFFE0-\uFFE6\u{20000}-\u{3FFFD}]|\p{Emoji_Presentation}/u;
+const ZERO = /\p{Mn}|\p{Me}/u;
+
+/** Columns of a terminal that a line takes. */
+export function columnsOf(line: string): number {
+  let columns = 0;
+  for (const character of line) columns += columnsOfOne(character);
+  return columns;
+}
+
+/** At most so many columns; where something is left out, an ellipsis says so. */
+export function cutTo(line: string, columns: number): string {
+  if (columnsOf(line) <= columns) return line;
+  let kept = '';
+  let used = 1;
+  for (const character of line) {
+    used += columnsOfOne(character);
+    if (used > columns) break;
+    kept += character;
+  }
+  return `${kept}…`;
+}
+
+function columnsOfOne(character: string): number {
+  if (ZERO.test(character)) return 0;
+  return WIDE.test(character) ? 2 : 1;
+}

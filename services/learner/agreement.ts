@@ -1,5 +1,5 @@
 /**
- * Whether this learner's state is that of the others (R11), by digests at fixed slots.
+ * Whether this learner's state is that of the others (R11), by digests at fixed slots, and at the end of logs that rest.
  *
  * Up to the greatest slot where another learner had the same digest, the state is *agreed*: only that much may be trimmed. Where
  * digests differ, a majority of all learners decides: a learner that differs from what a majority has stops; where there is no
@@ -47,15 +47,18 @@ export class Agreement {
     const dispute = this.#disputes.get(log);
     if (!isEqual) {
       this.#mismatches++;
-      if (dispute === undefined || slot < dispute.slot)
+      // The digest at the end of a log can be asked for only while it rests; once it moved, the next fixed slot must decide.
+      const isOver = dispute !== undefined && dispute.slot % CHECKPOINT_SLOTS !== 0 && slot !== dispute.slot;
+      if (dispute === undefined || slot < dispute.slot || isOver)
         this.#disputes.set(log, { slot, mine, theirs: new Map([[learner, theirs.slice()]]) });
       else if (slot === dispute.slot) dispute.theirs.set(learner, theirs.slice());
       return false;
     }
-    if (dispute?.slot === slot) {
-      dispute.theirs.set(learner, theirs.slice());
+    // A digest covers all slots below, so who is equal here is equal there.
+    if (dispute !== undefined && dispute.slot <= slot) {
+      dispute.theirs.set(learner, dispute.mine);
       // Whoever differed took its state anew.
-      if ([...dispute.theirs.values()].every((other) => bytesEqual(other, mine))) this.#disputes.delete(log);
+      if ([...dispute.theirs.values()].every((other) => bytesEqual(other, dispute.mine))) this.#disputes.delete(log);
     }
     if (slot <= (this.#agreed.get(log) ?? 0)) return false;
     this.#agreed.set(log, slot);

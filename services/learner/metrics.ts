@@ -1,7 +1,13 @@
 /** What a learner counts. Names begin with `synod_learner_`. */
 import type { Note } from '../../shared/paxos/notes.ts';
 import { BATCH_BUCKETS, LATENCY_BUCKETS } from '../../shared/platform/telemetry/metrics.ts';
-import type { Counter, Histogram, Metrics } from '../../shared/platform/telemetry/metrics.ts';
+import type {
+  ActivityNames,
+  ActivityNow,
+  Counter,
+  Histogram,
+  Metrics,
+} from '../../shared/platform/telemetry/metrics.ts';
 
 const READS = { kind: ['local', 'linearizable', 'end', 'sessions'], outcome: ['answered', 'refused', 'late'] } as const;
 const ASKED = { asked: ['acceptors', 'learners', 'finish'] } as const;
@@ -27,7 +33,16 @@ export interface Gauges {
   readonly acceptorsConnected: () => number;
 }
 
+const ACTIVITY: ActivityNames = {
+  tallies: {
+    learned: ['synod_learner_learned_slots_total', {}],
+    reads: ['synod_learner_reads_total', { outcome: 'answered' }],
+  },
+  times: { apply: ['synod_learner_apply_seconds', {}] },
+};
+
 export class LearnerMetrics {
+  readonly #metrics: Metrics;
   readonly #votes: Counter<{ acceptor: readonly string[] }>;
   readonly #learned: Counter<typeof NONE>;
   readonly #gaps: Counter<typeof ASKED>;
@@ -37,6 +52,7 @@ export class LearnerMetrics {
   readonly #applySlots: Histogram<typeof NONE>;
 
   constructor(metrics: Metrics, acceptors: readonly number[], gauges: Gauges) {
+    this.#metrics = metrics;
     const ids = { acceptor: acceptors.map(String) };
     this.#votes = metrics.counter('synod_learner_votes_total', 'Slots voted for, as heard from each acceptor', ids);
     this.#learned = metrics.counter('synod_learner_learned_slots_total', 'Slots learned as chosen', NONE);
@@ -83,6 +99,11 @@ export class LearnerMetrics {
     );
     gauge('store_bytes', 'Bytes of the store on disk', gauges.storeBytes);
     gauge('connected_acceptors', 'Acceptors that are heard', gauges.acceptorsConnected);
+  }
+
+  /** What a status shows of these. */
+  activity(): Promise<ActivityNow> {
+    return this.#metrics.activity(ACTIVITY);
   }
 
   votes(acceptor: number, slots: number): void {

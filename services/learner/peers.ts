@@ -95,14 +95,15 @@ export class Peers {
     const idle = this.#someIdle();
     for (const link of this.links) {
       if (!link.stream.up) continue;
-      const logs = new Set(idle);
-      for (const log of link.changed) {
-        if (logs.size >= LOGS_A_TICK) break;
-        link.changed.delete(log);
-        logs.add(log);
-      }
       const said: Said = { digests: [], learned: [] };
-      for (const log of logs) this.#say(said, log);
+      const moved = new Set<string>();
+      for (const log of link.changed) {
+        if (moved.size >= LOGS_A_TICK) break;
+        link.changed.delete(log);
+        moved.add(log);
+        this.#say(said, log, this.#newest(log));
+      }
+      for (const log of idle) if (!moved.has(log)) this.#say(said, log, this.#atRest(log));
       for (const { log, slot, mine } of this.#options.agreement.disputes()) {
         if (said.digests.length >= 2 * LOGS_A_TICK) break;
         said.digests.push({ log, slot, digest: mine });
@@ -229,9 +230,8 @@ export class Peers {
     });
   }
 
-  #say(said: Said, log: string): void {
+  #say(said: Said, log: string, digest: Digest | undefined): void {
     this.#sayLearned(said, log);
-    const digest = this.#newest(log);
     if (digest !== undefined) said.digests.push(digest);
   }
 
@@ -247,6 +247,14 @@ export class Peers {
     const slot = visible - (visible % CHECKPOINT_SLOTS);
     const digest = slot === 0 ? undefined : store.digestAt(log, slot);
     return digest === undefined ? undefined : { log, slot, digest };
+  }
+
+  /** The same for a log that has not moved, at its end: what it keeps there may be trimmed once another has it too. */
+  #atRest(log: string): Digest | undefined {
+    const { store, agreement } = this.#options;
+    const slot = store.progress(log)?.visible ?? 0;
+    const digest = agreement.agreed(log, slot) < slot ? store.digestAt(log, slot) : undefined;
+    return digest === undefined ? this.#newest(log) : { log, slot, digest };
   }
 
   /** A few logs more, in turn. */

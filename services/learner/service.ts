@@ -55,9 +55,9 @@ export function learnerService(parts: ServiceParts): ServedService {
     end: (request, call) => counted(metrics, 'end', reads.end(client(request), call.timeoutMs)),
     subscribe: (request, stream) => subscriptions.serve(client(request), stream),
     logs: (request) => status.logs(client(request)),
-    status: (request) => {
+    status: async (request) => {
       client(request);
-      return status.status();
+      return { ...status.status(), activity: await metrics.activity() };
     },
     forgetLearner: (request) => forgetting.forget(client(request)),
     sessions: (request, stream, call) =>

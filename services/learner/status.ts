@@ -80,6 +80,7 @@ export class StatusPages {
       queues: this.#queues(),
       links: this.#links(),
       acceptors: this.#remembered(),
+      activity: undefined,
     };
   }
 

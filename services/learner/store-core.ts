@@ -190,8 +190,9 @@ export class StoreCore implements LearnerStore {
   digestAt(log: string, slot: number): Uint8Array | undefined {
     this.#assertSound();
     const entry = this.#logs.get(log);
-    if (entry === undefined || slot % CHECKPOINT_SLOTS !== 0 || slot < 0 || slot > entry.visible) return undefined;
-    return this.#checkpoint(entry, slot / CHECKPOINT_SLOTS);
+    if (entry === undefined || slot < 0 || slot > entry.visible) return undefined;
+    if (slot % CHECKPOINT_SLOTS === 0) return this.#checkpoint(entry, slot / CHECKPOINT_SLOTS);
+    return slot === entry.next ? this.#orFail(() => this.#load(entry).digest()) : undefined;
   }
 
   remember(acceptor: number, memory: Remembered): void {

@@ -53,6 +53,17 @@ export const proposerSettings = z
       min: 20,
       max: 60_000,
     }),
+    'history.proposals': integer({
+      describe: 'proposals that ended whose records are kept (synodctl history)',
+      default: '4096',
+      max: 100_000,
+    }),
+    'history.bytes': size({
+      describe: 'bytes that the texts of these records may take',
+      default: '4MiB',
+      min: 64 * 1024,
+      max: 1024 * MIB,
+    }),
     'probe.interval': duration({
       describe: 'how often a probe round shows that a quorum answers',
       default: ms(PROPOSER_DEFAULTS.probeMs),

@@ -1,13 +1,17 @@
 /** Proposals on their way into the machine, and who waits for their answers. */
 import { SynodError } from '../../shared/base/errors.ts';
-import type { Answer, Refused } from '../../shared/paxos/peers.ts';
+import type { Answer, Progress, Refused } from '../../shared/paxos/peers.ts';
 import type { ProposerEvent } from '../../shared/paxos/proposer.ts';
 import type { ProposalOutcome } from './metrics.ts';
 
 /** Waits for answers, by the tokens that `submit` gave it. */
 export interface Caller {
   onAnswer(token: number, answer: Answer): void;
+  /** What happens meanwhile, where the demand asks for it. */
+  onProgress?(token: number, progress: Progress): void;
 }
+
+export type OnProgress = (progress: Progress) => void;
 
 export interface Demand {
   readonly log: string;
@@ -17,6 +21,8 @@ export interface Demand {
   readonly retry: boolean;
   /** Milliseconds after which it is answered in any case. */
   readonly timeoutMs: number;
+  /** Tell the caller's `onProgress` what happens to it. Default false. */
+  readonly progress?: boolean;
 }
 
 interface Waiting {
@@ -49,22 +55,31 @@ export class Intake {
 
   /** Proposes; the caller hears of it exactly once. Tokens count up by one. */
   submit(demand: Demand, caller: Caller): number {
-    const { log, entry, protocol, retry, timeoutMs } = demand;
+    const { log, entry, protocol, retry, timeoutMs, progress = false } = demand;
     const token = this.#next++;
     if (protocol === MULTI) this.#multi.set(token, caller);
     else this.#others.set(token, { caller, protocol: BASIC });
-    this.#post({ kind: 'propose', token, log, entry, protocol, retry, timeoutMs });
+    this.#post({ kind: 'propose', token, log, entry, protocol, retry, timeoutMs, progress });
     return token;
   }
 
   /** The same as a promise. */
-  ask(demand: Demand): Promise<Answer> {
+  ask(demand: Demand, onProgress?: OnProgress): Promise<Answer> {
     return new Promise((resolve) => {
-      this.submit(demand, {
-        onAnswer: (_token, answer) => {
-          resolve(answer);
-        },
-      });
+      const onAnswer = (_token: number, answer: Answer): void => {
+        resolve(answer);
+      };
+      if (onProgress === undefined) this.submit(demand, { onAnswer });
+      else
+        this.submit(
+          { ...demand, progress: true },
+          {
+            onAnswer,
+            onProgress: (_token, progress) => {
+              onProgress(progress);
+            },
+          },
+        );
     });
   }
 
@@ -87,6 +102,11 @@ export class Intake {
     this.#multi.delete(token);
   }
 
+  progress(token: number, progress: Progress): void {
+    const caller = this.#multi.get(token) ?? this.#others.get(token)?.caller;
+    caller?.onProgress?.(token, progress);
+  }
+
   settle(token: number, answer: Answer): void {
     const caller = this.#multi.get(token);
     if (caller !== undefined) {
@@ -103,7 +123,7 @@ export class Intake {
   }
 }
 
-function outcomeOf(answer: Answer): ProposalOutcome {
+export function outcomeOf(answer: Answer): ProposalOutcome {
   if (answer.kind === 'chosen') return answer.ballot === undefined ? 'known' : 'chosen';
   return answer.code === 'DEADLINE_EXCEEDED' ? 'timeout' : 'refused';
 }

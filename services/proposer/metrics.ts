@@ -1,7 +1,7 @@
 /** What a proposer counts: notes of its machine, and proposals by what came of them. */
 import type { Note, Phase, Protocol, QuorumOutcome } from '../../shared/paxos/notes.ts';
 import { BATCH_BUCKETS } from '../../shared/platform/telemetry/metrics.ts';
-import type { Metrics } from '../../shared/platform/telemetry/metrics.ts';
+import type { ActivityNames, ActivityNow, Metrics } from '../../shared/platform/telemetry/metrics.ts';
 
 const PHASES = ['prepare', 'accept'] as const satisfies readonly Phase[];
 const PROTOCOLS = ['basic', 'multi', 'probe', 'finish'] as const satisfies readonly Protocol[];
@@ -23,6 +23,31 @@ export interface Gauges {
   readonly peersAlive: () => number;
   readonly acceptorsConnected: () => number;
   readonly learnersReachable: () => number;
+}
+
+const PROPOSALS = 'synod_proposer_proposals_total';
+const ACTIVITY: ActivityNames = {
+  tallies: {
+    // The probe is left out: nobody waits for it.
+    ...Object.fromEntries(
+      (['basic', 'multi'] as const).flatMap((protocol) =>
+        OUTCOMES.map((outcome) => [`${protocol}.${outcome}`, [PROPOSALS, { protocol, outcome }]] as const),
+      ),
+    ),
+    forwarded: ['synod_proposer_forwarded_total', {}],
+    campaigns: ['synod_proposer_campaigns_total', {}],
+  },
+  times: {
+    promise: ['synod_proposer_promise_seconds', {}],
+    accept: ['synod_proposer_accept_seconds', {}],
+    'quorum.prepare': ['synod_proposer_quorum_seconds', { phase: 'prepare' }],
+    'quorum.accept': ['synod_proposer_quorum_seconds', { phase: 'accept' }],
+  },
+};
+
+/** What a status shows of these. */
+export function proposerActivity(metrics: Metrics): Promise<ActivityNow> {
+  return metrics.activity(ACTIVITY);
 }
 
 export type ProposerMetrics = ReturnType<typeof proposerMetrics>;

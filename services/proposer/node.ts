@@ -18,6 +18,8 @@ import type { Log } from '../../shared/ports/telemetry.ts';
 import { Inbox } from '../../shared/runtime/inbox.ts';
 import type { Expected, Header } from '../../shared/wire/codec/header.ts';
 import { AcceptorLinks } from './acceptors.ts';
+import { History } from './history.ts';
+import type { HistoryOptions } from './history.ts';
 import { Intake } from './intake.ts';
 import { LearnerLinks } from './learners.ts';
 import type { ProposerMetrics } from './metrics.ts';
@@ -41,6 +43,7 @@ export interface NodeOptions {
   /** Milliseconds for proposals of streams, and for opening sessions. */
   readonly timeoutMs: number;
   readonly metrics: ProposerMetrics;
+  readonly history: HistoryOptions;
   readonly log: Log;
   readonly clock: Clock;
   readonly random: Random;
@@ -62,6 +65,7 @@ export class ProposerNode {
   readonly quorum: QuorumSystem;
   readonly propose: Propose;
   readonly streams: ProposeStreams;
+  readonly history: History;
   readonly #options: NodeOptions;
   readonly #inbox: Inbox<ProposerEvent, ProposerEffect>;
   #stopTicks = (): void => undefined;
@@ -82,15 +86,19 @@ export class ProposerNode {
     this.acceptors = new AcceptorLinks(options.acceptors, ports);
     this.peers = new PeerLinks(options.proposers, ports);
     this.learners = new LearnerLinks(options.learners, ports);
+    this.history = new History(options.history);
     this.intake = new Intake(post, metrics.answered);
     const waitingMax = options.machine.inFlightMax ?? LIMITS.inFlightMax;
     this.ownSessions = new OwnSessions({ intake: this.intake, clock, newId, openMs: timeoutMs, waitingMax });
     const expected: Expected = header;
+    const acceptorIds = [...options.acceptors.keys()];
     const common = {
       expected,
       intake: this.intake,
       addressOf: (proposer: number) => options.proposers.get(proposer),
       leaderOf: (name: string) => this.machine.leaderOf(name),
+      acceptorAt: (position: number) => acceptorIds[position] ?? 0,
+      timeoutMs,
     };
     const livePeers = (): number[] =>
       this.machine
@@ -101,7 +109,7 @@ export class ProposerNode {
       this.acceptors.knows(name, (positions) => options.quorum.isPhase1(positions), ms);
     this.propose = new Propose({ ...common, ownSessions: this.ownSessions, livePeers, knowsLog, self: header.id });
     const open = this.propose.open.bind(this.propose);
-    this.streams = new ProposeStreams({ ...common, open, timeoutMs, queueBytesMax });
+    this.streams = new ProposeStreams({ ...common, open, queueBytesMax });
     metrics.gauges({
       inFlight: () => sumsOf(this.machine).inFlight,
       queued: () => sumsOf(this.machine).queued,
@@ -190,6 +198,14 @@ export class ProposerNode {
         return;
       case 'answer':
         this.intake.settle(effect.token, effect.answer);
+        return;
+      case 'ended': {
+        const { proposal, answer } = effect;
+        this.history.add(proposal, answer, this.#options.clock.now() - proposal.since);
+        return;
+      }
+      case 'progress':
+        this.intake.progress(effect.token, effect.progress);
         return;
       case 'load-sessions':
         this.learners.loadSessions(effect.log, effect.slot);

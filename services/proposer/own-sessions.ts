@@ -11,7 +11,7 @@ import { LIMITS } from '../../shared/base/limits.ts';
 import { encodeEntry } from '../../shared/machine/entry.ts';
 import type { Answer, Refused } from '../../shared/paxos/peers.ts';
 import type { Clock } from '../../shared/ports/clock.ts';
-import type { Caller, Intake } from './intake.ts';
+import type { Caller, Intake, OnProgress } from './intake.ts';
 
 /** An answer, with the id under which it was proposed. */
 export interface OwnAnswer {
@@ -41,6 +41,7 @@ interface Job {
   readonly payload: Uint8Array;
   readonly deadline: number;
   readonly done: (answer: OwnAnswer) => void;
+  readonly onProgress: OnProgress | undefined;
   tries: number;
 }
 
@@ -58,9 +59,9 @@ export class OwnSessions {
     return this.#waiting;
   }
 
-  propose(log: string, payload: Uint8Array, timeoutMs: number): Promise<OwnAnswer> {
+  propose(log: string, payload: Uint8Array, timeoutMs: number, onProgress?: OnProgress): Promise<OwnAnswer> {
     return new Promise((done) => {
-      const job: Job = { payload, deadline: this.#ports.clock.now() + timeoutMs, done, tries: 0 };
+      const job: Job = { payload, deadline: this.#ports.clock.now() + timeoutMs, done, onProgress, tries: 0 };
       this.#give(log, job);
     });
   }
@@ -212,8 +213,10 @@ class OwnSession {
       onAnswer: (_token, answer) => {
         this.#onAnswer(job, session, sequence, answer);
       },
+      onProgress: (_token, told) => job.onProgress?.(told),
     };
-    intake.submit({ log: this.#log, entry, protocol: 'multi', retry: false, timeoutMs }, caller);
+    const progress = job.onProgress !== undefined;
+    intake.submit({ log: this.#log, entry, protocol: 'multi', retry: false, timeoutMs, progress }, caller);
   }
 
   #onAnswer(job: Job, session: number, sequence: number, answer: Answer): void {

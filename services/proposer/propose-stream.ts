@@ -17,7 +17,13 @@ import type { ProposalsDemand, StreamHello } from '../../shared/wire/codec/clien
 import { bytesOf, ID_BYTES, writeBallot } from '../../shared/wire/codec/fields.ts';
 import type { Expected } from '../../shared/wire/codec/header.ts';
 import { OUTCOMES } from '../../shared/wire/codec/peers.ts';
-import type { Proposals, ProposalsChosen, ProposalsRefused } from '../../shared/wire/gen/synod/v1/proposer.ts';
+import { writeProgress } from '../../shared/wire/codec/progress.ts';
+import type {
+  Progress as WireProgress,
+  Proposals,
+  ProposalsChosen,
+  ProposalsRefused,
+} from '../../shared/wire/gen/synod/v1/proposer.ts';
 import type { ProposeStreamRequest, ProposeStreamResponse } from '../../shared/wire/gen/synod/v1/proposer_service.ts';
 import { codeNumber } from '../../shared/wire/status.ts';
 import type { Caller, Intake } from './intake.ts';
@@ -33,6 +39,8 @@ export interface StreamPorts {
   /** Milliseconds within which each proposal is answered. */
   readonly timeoutMs: number;
   readonly queueBytesMax: number;
+  /** The number of the acceptor at a position of the configuration. */
+  readonly acceptorAt: (position: number) => number;
 }
 
 export type ProposeWire = ServerDuplexStream<ProposeStreamRequest, ProposeStreamResponse>;
@@ -40,6 +48,11 @@ export type ProposeWire = ServerDuplexStream<ProposeStreamRequest, ProposeStream
 /** Proposals of one stream without an answer, and their bytes (R14). A session's window is what an honest client uses. */
 const UNANSWERED_MAX = 4 * LIMITS.sessionWindow;
 const UNANSWERED_BYTES_MAX = 16 * 1024 * 1024;
+/** Where so many bytes wait for a client, answers go on and progress is left out (R14). */
+const PROGRESS_BYTES_MAX = 1024 * 1024;
+/** Also what is told in one turn. */
+const PROGRESS_MAX = 10_000;
+const PROGRESS_BYTES = 64;
 
 export class ProposeStreams {
   readonly #ports: StreamPorts;
@@ -84,6 +97,9 @@ class OpenStream {
   readonly #onDirty: () => void;
   #state: State = { kind: 'new' };
   #answers: Answered[] = [];
+  #progress: WireProgress[] = [];
+  /** The client was told that some progress is left out. */
+  #saysUntold = false;
   #unanswered = 0;
   #unansweredBytes = 0;
   #ended = false;
@@ -169,7 +185,7 @@ class OpenStream {
       window: LIMITS.sessionWindow,
       leader: this.#ports.leaderOf(log),
     };
-    this.#writer.write({ welcome, chosen: [], refused: [] });
+    this.#writer.write({ welcome, chosen: [], refused: [], progress: [] });
   }
 
   #take(proposals: Proposals): void {
@@ -205,7 +221,7 @@ class OpenStream {
   #propose(state: State & { kind: 'open' }, demand: ProposalsDemand, bytes: number): void {
     const { intake, timeoutMs } = this.#ports;
     const { log, client, session } = state;
-    const { payloads, firstSequence, acknowledged, retry } = demand;
+    const { payloads, firstSequence, acknowledged, retry, progress } = demand;
     this.#unanswered += payloads.length;
     this.#unansweredBytes += bytes;
     let left = payloads.length;
@@ -216,11 +232,14 @@ class OpenStream {
         if (--left === 0) this.#unansweredBytes -= bytes;
         this.#onAnswer(firstSequence + token - firstToken, answer);
       },
+      onProgress: (token, told) => {
+        this.#onProgress(writeProgress(told, this.#ports.acceptorAt, firstSequence + token - firstToken));
+      },
     };
     let sequence = firstSequence;
     for (const payload of payloads) {
       const entry = encodeEntry({ kind: 'command', client, session, sequence, acknowledged, payload });
-      const token = intake.submit({ log, entry, protocol: 'multi', retry, timeoutMs }, caller);
+      const token = intake.submit({ log, entry, protocol: 'multi', retry, timeoutMs, progress }, caller);
       if (sequence === firstSequence) firstToken = token;
       sequence++;
     }
@@ -230,6 +249,17 @@ class OpenStream {
     this.#unanswered--;
     if (this.#state.kind === 'closed') return;
     this.#answers.push({ sequence, answer });
+    this.#onDirty();
+  }
+
+  #onProgress(told: WireProgress): void {
+    if (this.#state.kind === 'closed') return;
+    if (this.#progress.length >= PROGRESS_MAX || this.#writer.queuedBytes > PROGRESS_BYTES_MAX) {
+      if (this.#saysUntold) return;
+      this.#saysUntold = true;
+      told = writeProgress({ kind: 'untold' }, this.#ports.acceptorAt);
+    }
+    this.#progress.push(told);
     this.#onDirty();
   }
 
@@ -243,15 +273,17 @@ class OpenStream {
       outcome: OUTCOMES.indexOf(retry ? 'unknown' : error.outcome) as ProposalsRefused['outcome'],
       leader: '',
     };
-    this.#writer.write({ welcome: undefined, chosen: [], refused: [refused] });
+    this.#writer.write({ welcome: undefined, chosen: [], refused: [refused], progress: [] });
   }
 
   /** Writes what was answered. */
   flush(): void {
     const answers = this.#answers;
+    const progress = this.#progress;
     this.#answers = [];
+    this.#progress = [];
     if (this.#state.kind === 'closed') return;
-    this.#writer.write({ welcome: undefined, ...rangesOf(answers, this.#ports.addressOf) });
+    this.#writer.write({ welcome: undefined, ...rangesOf(answers, this.#ports.addressOf), progress });
     this.#maybeEnd();
   }
 
@@ -272,6 +304,7 @@ class OpenStream {
   #close(): void {
     this.#state = { kind: 'closed' };
     this.#answers = [];
+    this.#progress = [];
     if (this.#stream.destroyed) this.#writer.close();
   }
 }
@@ -351,9 +384,15 @@ function joinResponses(messages: readonly ProposeStreamResponse[]): ProposeStrea
     welcome: first?.welcome,
     chosen: messages.flatMap((m) => m.chosen),
     refused: messages.flatMap((m) => m.refused),
+    progress: messages.flatMap((m) => m.progress),
   };
 }
 
-function responseBytes({ chosen, refused }: ProposeStreamResponse): number {
-  return 64 + 48 * chosen.length + refused.reduce((sum, r) => sum + 48 + r.message.length, 0);
+function responseBytes({ chosen, refused, progress }: ProposeStreamResponse): number {
+  return (
+    64 +
+    PROGRESS_BYTES * progress.length +
+    48 * chosen.length +
+    refused.reduce((sum, r) => sum + 48 + r.message.length, 0)
+  );
 }

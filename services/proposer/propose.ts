@@ -1,16 +1,18 @@
-/** The unary calls of clients: one proposal, a session, a move of leadership. */
+/** The calls of clients that are no streams of proposals: one proposal, a session, a move of leadership. */
+import type { ServerWritableStream } from '@grpc/grpc-js';
 import { bytesEqual } from '../../shared/base/batch.ts';
 import { SynodError } from '../../shared/base/errors.ts';
 import { LIMITS } from '../../shared/base/limits.ts';
 import { decodeEntry, encodeEntry } from '../../shared/machine/entry.ts';
 import type { Answer, Chosen } from '../../shared/paxos/peers.ts';
 import { newId } from '../../shared/platform/clock.ts';
-import type { CallContext } from '../../shared/platform/grpc/context.ts';
+import type { CallContext, StreamContext } from '../../shared/platform/grpc/context.ts';
 import { readClientLog, readOpenSessionRequest, readProposeRequest } from '../../shared/wire/codec/client.ts';
 import type { ProposeDemand } from '../../shared/wire/codec/client.ts';
-import { bytesOf, ID_BYTES, writeBallot } from '../../shared/wire/codec/fields.ts';
+import { bytesOf, ID_BYTES, need, writeBallot } from '../../shared/wire/codec/fields.ts';
 import { checkHeader, readClientHeader } from '../../shared/wire/codec/header.ts';
 import type { Expected, Header } from '../../shared/wire/codec/header.ts';
+import { writeProgress } from '../../shared/wire/codec/progress.ts';
 import type {
   MoveLeaderRequest,
   MoveLeaderResponse,
@@ -18,9 +20,11 @@ import type {
   OpenSessionResponse,
   ProposeRequest,
   ProposeResponse,
+  ProposeWithProgressRequest,
+  ProposeWithProgressResponse,
 } from '../../shared/wire/gen/synod/v1/proposer_service.ts';
 import { RefusedError } from './intake.ts';
-import type { Intake } from './intake.ts';
+import type { Intake, OnProgress } from './intake.ts';
 import type { OwnSessions } from './own-sessions.ts';
 
 export interface ProposePorts {
@@ -35,6 +39,10 @@ export interface ProposePorts {
   /** The other proposers that are alive. */
   readonly livePeers: () => readonly number[];
   readonly self: number;
+  /** The number of the acceptor at a position of the configuration. */
+  readonly acceptorAt: (position: number) => number;
+  /** Milliseconds for a stream whose caller gave no deadline. */
+  readonly timeoutMs: number;
 }
 
 const NOTHING = new Uint8Array(0);
@@ -61,11 +69,31 @@ export class Propose {
   }
 
   propose(request: ProposeRequest, call: CallContext): Promise<ProposeResponse> {
+    return this.#propose(request, timeoutOf(call));
+  }
+
+  /** The same, and says meanwhile what happens. What is told of one proposal is little, so nothing has to bound it here. */
+  async proposeWithProgress(
+    request: ProposeWithProgressRequest,
+    stream: ServerWritableStream<unknown, ProposeWithProgressResponse>,
+    call: StreamContext,
+  ): Promise<void> {
+    const { acceptorAt, timeoutMs } = this.#ports;
+    const ms = Number.isFinite(call.timeoutMs) ? timeoutOf(call) : timeoutMs;
+    const answer = await this.#propose(need(request.propose, 'propose'), ms, (progress) => {
+      if (!stream.destroyed) stream.write({ progress: [writeProgress(progress, acceptorAt)], answer: undefined });
+    });
+    if (stream.destroyed) return;
+    stream.write({ progress: [], answer });
+    stream.end();
+  }
+
+  #propose(request: ProposeRequest, timeoutMs: number, onProgress?: OnProgress): Promise<ProposeResponse> {
     const demand = readProposeRequest(request);
     checkClient(demand.header, this.#ports.expected);
-    const timeoutMs = timeoutOf(call);
-    if (demand.protocol === 'basic') return this.#decree(demand, timeoutMs);
-    return demand.place === undefined ? this.#unnamed(demand, timeoutMs) : this.#named(demand, demand.place, timeoutMs);
+    if (demand.protocol === 'basic') return this.#decree(demand, timeoutMs, onProgress);
+    if (demand.place === undefined) return this.#unnamed(demand, timeoutMs, onProgress);
+    return this.#named(demand, demand.place, timeoutMs, onProgress);
   }
 
   async openSession(request: OpenSessionRequest, call: CallContext): Promise<OpenSessionResponse> {
@@ -119,12 +147,13 @@ export class Propose {
     throw new SynodError('UNAVAILABLE', message);
   }
 
-  async #decree(demand: ProposeDemand, timeoutMs: number): Promise<ProposeResponse> {
+  async #decree(demand: ProposeDemand, timeoutMs: number, onProgress?: OnProgress): Promise<ProposeResponse> {
     const { log, payload, retry } = demand;
     // A decree has no session; the client id only tells whose value was chosen.
     const client = demand.client ?? newId();
     const entry = encodeEntry({ kind: 'decree', client, payload });
-    const chosen = this.#chosen(await this.#ports.intake.ask({ log, entry, protocol: 'basic', retry, timeoutMs }));
+    const asked = { log, entry, protocol: 'basic', retry, timeoutMs } as const;
+    const chosen = this.#chosen(await this.#ports.intake.ask(asked, onProgress));
     const value = chosen.entry === undefined ? undefined : decodeEntry(chosen.entry);
     if (chosen.entry === undefined || value?.kind !== 'decree')
       throw new SynodError(
@@ -140,17 +169,20 @@ export class Propose {
     demand: ProposeDemand,
     place: NonNullable<ProposeDemand['place']>,
     timeoutMs: number,
+    onProgress?: OnProgress,
   ): Promise<ProposeResponse> {
     const { log, payload, retry } = demand;
     const { client, session, sequence, acknowledged } = place;
     const entry = encodeEntry({ kind: 'command', client, session, sequence, acknowledged, payload });
-    const answer = await this.#ports.intake.ask({ log, entry, protocol: 'multi', retry, timeoutMs });
+    const asked = { log, entry, protocol: 'multi', retry, timeoutMs } as const;
+    const answer = await this.#ports.intake.ask(asked, onProgress);
     return responseOf(log, this.#chosen(answer), client, session, sequence);
   }
 
-  async #unnamed(demand: ProposeDemand, timeoutMs: number): Promise<ProposeResponse> {
+  async #unnamed(demand: ProposeDemand, timeoutMs: number, onProgress?: OnProgress): Promise<ProposeResponse> {
     const { log, payload } = demand;
-    const { answer, client, session, sequence } = await this.#ports.ownSessions.propose(log, payload, timeoutMs);
+    const { ownSessions } = this.#ports;
+    const { answer, client, session, sequence } = await ownSessions.propose(log, payload, timeoutMs, onProgress);
     return responseOf(log, this.#chosen(answer), client, session, sequence);
   }
 

@@ -16,6 +16,7 @@ import { EventLoop } from '../../shared/platform/telemetry/event-loop.ts';
 import { Metrics } from '../../shared/platform/telemetry/metrics.ts';
 import type { Log } from '../../shared/ports/telemetry.ts';
 import { checkHeader, readClientHeader, readHeader } from '../../shared/wire/codec/header.ts';
+import { readHistoryRequest } from '../../shared/wire/codec/history.ts';
 import { readFinish } from '../../shared/wire/codec/peers.ts';
 import { Role } from '../../shared/wire/gen/synod/v1/common.ts';
 import type { Link, Queue } from '../../shared/wire/gen/synod/v1/common.ts';
@@ -25,8 +26,9 @@ import { ProposerServiceService } from '../../shared/wire/gen/synod/v1/proposer_
 import { raw, served } from '../../shared/wire/raw.ts';
 import { statusOf } from '../../shared/wire/status.ts';
 import type { ProposerConfig } from './config.ts';
+import { historyResponse } from './history-page.ts';
 import { RefusedError } from './intake.ts';
-import { proposerMetrics } from './metrics.ts';
+import { proposerActivity, proposerMetrics } from './metrics.ts';
 import { ProposerNode } from './node.ts';
 import { checkClient } from './propose.ts';
 import { logsResponse, statusPage, statusResponse } from './status.ts';
@@ -91,7 +93,7 @@ export async function startProposer(config: ProposerConfig, ports: ProposerPorts
     links: linksOf(node),
   });
   try {
-    grpc = await serveGrpc(config, ports, node, parts);
+    grpc = await serveGrpc(config, ports, node, metrics, parts);
     const address = httpAddress(config);
     admin = await serveAdmin({
       address,
@@ -159,6 +161,11 @@ function makeNode(config: ProposerConfig, ports: ProposerPorts, metrics: Metrics
     queueBytesMax: config['stream.queue.bytes'],
     timeoutMs: config['call.deadline'],
     metrics: proposerMetrics(metrics, acceptorIds),
+    history: {
+      proposalsMax: config['history.proposals'],
+      bytesMax: config['history.bytes'],
+      wallNow: Date.now,
+    },
     log: ports.log,
     clock: realClock,
     random: realRandom,
@@ -180,23 +187,30 @@ function serveGrpc(
   config: ProposerConfig,
   ports: ProposerPorts,
   node: ProposerNode,
+  metrics: Metrics,
   parts: () => StatusParts,
 ): Promise<RunningServer> {
   const { propose, streams, peers } = node;
   const proposer = service(served(ProposerServiceService), {
     propose: decoded((request, call) => propose.propose(request, call)),
+    proposeWithProgress: (request, stream, call) => propose.proposeWithProgress(request, stream, call),
     openSession: decoded((request, call) => propose.openSession(request, call)),
     moveLeader: decoded((request, call) => propose.moveLeader(request, call)),
     proposeStream: (stream, call) => {
       streams.open(stream, call);
     },
-    status: decoded((request) => {
+    status: decoded(async (request) => {
       checkHeader(readClientHeader(request.header), node.header, ['client', 'proposer', 'acceptor', 'learner']);
-      return statusResponse(parts());
+      return { ...statusResponse(parts()), activity: await proposerActivity(metrics) };
     }),
     logs: decoded((request) => {
       checkClient(readClientHeader(request.header), node.header);
       return logsResponse(node.machine, request);
+    }),
+    history: decoded((request) => {
+      const demand = readHistoryRequest(request);
+      checkClient(demand.header, node.header);
+      return historyResponse(node.history, node.header, demand, parts().uptimeMs);
     }),
   });
   const between: BidiHandler<Buffer, Buffer> = (stream, call) => {

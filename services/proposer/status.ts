@@ -68,6 +68,7 @@ export function statusResponse(parts: StatusParts): ProposerServiceStatusRespons
     queued,
     queues: [...parts.queues],
     links: [...parts.links],
+    activity: undefined,
   };
 }
 

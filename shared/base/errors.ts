@@ -2,20 +2,23 @@
 export type Outcome = 'none' | 'unknown';
 
 /** The codes that Synod uses; the names are those of gRPC, whose numbers only `wire` knows. */
-export type Code =
-  | 'INVALID_ARGUMENT'
-  | 'OUT_OF_RANGE'
-  | 'NOT_FOUND'
-  | 'ALREADY_EXISTS'
-  | 'FAILED_PRECONDITION'
-  | 'RESOURCE_EXHAUSTED'
-  | 'UNAVAILABLE'
-  | 'DEADLINE_EXCEEDED'
-  | 'UNIMPLEMENTED'
-  | 'ABORTED'
-  | 'CANCELLED'
-  | 'DATA_LOSS'
-  | 'INTERNAL';
+export const CODES = [
+  'INVALID_ARGUMENT',
+  'OUT_OF_RANGE',
+  'NOT_FOUND',
+  'ALREADY_EXISTS',
+  'FAILED_PRECONDITION',
+  'RESOURCE_EXHAUSTED',
+  'UNAVAILABLE',
+  'DEADLINE_EXCEEDED',
+  'UNIMPLEMENTED',
+  'ABORTED',
+  'CANCELLED',
+  'DATA_LOSS',
+  'INTERNAL',
+] as const;
+
+export type Code = (typeof CODES)[number];
 
 /**
  * An operating error, written for a person: what was wrong, the value, the limit and the setting.

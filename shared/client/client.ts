@@ -6,6 +6,7 @@
  *   const { slot } = await synod.propose('orders', Buffer.from('hello'));
  *   for await (const entry of synod.subscribe('orders')) console.log(entry.slot, entry.value);
  */
+import type { ServiceError } from '@grpc/grpc-js';
 import { SynodError } from '../base/errors.ts';
 import { newId, realRandom } from '../platform/clock.ts';
 import { readClientLog, readPayload } from '../wire/codec/client.ts';
@@ -15,9 +16,14 @@ import type { Ballot as WireBallot, Header } from '../wire/gen/synod/v1/common.t
 import { LearnerServiceService } from '../wire/gen/synod/v1/learner_service.ts';
 import { Protocol } from '../wire/gen/synod/v1/proposer.ts';
 import { ProposerServiceService } from '../wire/gen/synod/v1/proposer_service.ts';
-import type { ProposeResponse } from '../wire/gen/synod/v1/proposer_service.ts';
+import type {
+  ProposeRequest,
+  ProposeResponse,
+  ProposeWithProgressResponse,
+} from '../wire/gen/synod/v1/proposer_service.ts';
 import { readEntry } from './entries.ts';
 import { ClientError } from './errors.ts';
+import { readTold } from './progress.ts';
 import { ProposeStream } from './propose-stream.ts';
 import { withRetries } from './retry.ts';
 import type { Attempt, RetryOptions } from './retry.ts';
@@ -32,6 +38,7 @@ import type {
   Entry,
   Page,
   Proposed,
+  ProposeOptions,
   ProposeStreamOptions,
   ReadOptions,
   SubscribeOptions,
@@ -78,7 +85,7 @@ export class SynodClient {
    * Has a value chosen in the next slot of a log, which is made by its first proposal. Takes effect once, however often it had to
    * be sent. Rejects with a ClientError: with outcome none it had no effect, with unknown it may have.
    */
-  async propose(log: string, value: Uint8Array, options: CallOptions = {}): Promise<Proposed> {
+  async propose(log: string, value: Uint8Array, options: ProposeOptions = {}): Promise<Proposed> {
     check(log, value);
     const began = performance.now();
     const timeoutMs = options.timeoutMs ?? this.#options.timeoutMs;
@@ -89,24 +96,23 @@ export class SynodClient {
       const sequence = await beginWithin(session, leftMs(), this.#options.timeoutName);
       try {
         const answer = await this.#try(log, { ...options, timeoutMs: leftMs(), wholeMs: timeoutMs }, (attempt) =>
-          attempt.connection.unary(
-            ProposerServiceService.propose,
+          proposeOnce(
+            attempt,
             {
-              header: this.#header,
-              log,
-              protocol: Protocol.PROTOCOL_MULTI,
-              payload: value,
-              client: session.client,
-              session: session.id,
-              sequence,
-              acknowledged: session.acknowledged,
-              retry: attempt.retry,
+              ...{
+                header: this.#header,
+                log,
+                protocol: Protocol.PROTOCOL_MULTI,
+                payload: value,
+                client: session.client,
+              },
+              ...{ session: session.id, sequence, acknowledged: session.acknowledged, retry: attempt.retry },
             },
-            callTuning(attempt, options),
+            options,
           ),
         );
         this.#proposers.leads(log, answer.leader);
-        return proposed(answer);
+        return proposed(answer, options);
       } catch (error) {
         if (!(error instanceof ClientError) || error.code !== 'FAILED_PRECONDITION') throw error;
         // Most likely the session expired. With outcome none this proposal had no effect in it and may go into a new one, once.
@@ -123,21 +129,21 @@ export class SynodClient {
    * Basic Paxos on slot 0 of a log that is used for nothing else: a decree. Resolves with the value that was chosen, which is this
    * one or that of another. Asking again is harmless, whatever the outcome was.
    */
-  async decide(log: string, value: Uint8Array, options: CallOptions = {}): Promise<Decided> {
+  async decide(log: string, value: Uint8Array, options: ProposeOptions = {}): Promise<Decided> {
     check(log, value);
     // An id of its own: by it the answer says whether *this* value was chosen, not another decision of the same client.
     const client = Buffer.from(newId(), 'hex');
     const answer = await this.#try(log, options, (attempt) =>
-      attempt.connection.unary(
-        ProposerServiceService.propose,
+      proposeOnce(
+        attempt,
         {
           ...{ header: this.#header, log, protocol: Protocol.PROTOCOL_BASIC, payload: value, client },
           ...{ session: 0, sequence: 0, acknowledged: 0, retry: attempt.retry },
         },
-        callTuning(attempt, options),
+        options,
       ),
     );
-    return { ...proposed(answer), value: answer.payload, own: answer.own };
+    return { ...proposed(answer, options), value: answer.payload, own: answer.own };
   }
 
   /** Many values into one log, pipelined: the fast way. See ProposeStream. */
@@ -288,8 +294,44 @@ function callTuning(attempt: Attempt, options: CallOptions): { timeoutMs: number
     : { timeoutMs: attempt.timeoutMs, signal: options.signal };
 }
 
-function proposed({ log, slot, ballot, leader }: ProposeResponse): Proposed {
-  return { log, slot, ballot: ballotOf(ballot), leader };
+/** One try of a proposal; a stream of what happens where somebody wants to hear of it. */
+function proposeOnce(attempt: Attempt, request: ProposeRequest, options: ProposeOptions): Promise<ProposeResponse> {
+  const { connection } = attempt;
+  const { onProgress, signal } = options;
+  const tuning = callTuning(attempt, options);
+  if (onProgress === undefined) return connection.unary(ProposerServiceService.propose, request, tuning);
+  return new Promise((resolve, reject) => {
+    const stream = connection.serverStream(ProposerServiceService.proposeWithProgress, { propose: request }, tuning);
+    const cancel = (): void => {
+      stream.cancel();
+    };
+    signal?.addEventListener('abort', cancel, { once: true });
+    stream.on('data', ({ progress, answer }: ProposeWithProgressResponse) => {
+      for (const each of progress) {
+        const told = readTold(each);
+        if (told !== undefined) onProgress(told);
+      }
+      if (answer !== undefined) resolve(answer);
+    });
+    stream.on('error', (error: ServiceError) => {
+      reject(connection.errorOf(error));
+    });
+    stream.on('end', () => {
+      signal?.removeEventListener('abort', cancel);
+      // An error that comes with the status follows in the same turn. An answer that came before makes this mean nothing.
+      setImmediate(() => {
+        reject(new ClientError('UNAVAILABLE', `${connection.address} ended the call without an answer`, 'unknown'));
+      });
+    });
+  });
+}
+
+function proposed(response: ProposeResponse, { onProgress }: ProposeOptions): Proposed {
+  const { log, slot, leader, session, sequence } = response;
+  const ballot = ballotOf(response.ballot);
+  onProgress?.({ kind: 'chosen', slot, ballot, leader });
+  const id = { client: Buffer.from(response.client).toString('hex'), session, sequence };
+  return { log, id, slot, ballot, leader };
 }
 
 function ballotOf(ballot: WireBallot | undefined): Ballot | undefined {

@@ -4,6 +4,8 @@ export { ClientError, errorReader } from './errors.ts';
 export { faults } from './faults.ts';
 export type { Fault, FaultAction, FaultDirection, FaultPeer, FaultsInForce, NewFault } from './faults.ts';
 export { ProposeStream } from './propose-stream.ts';
+export { formatProposalId, parseProposalId } from './proposal-id.ts';
+export type { ProposalIdPrefix } from './proposal-id.ts';
 export { readEntry } from './entries.ts';
 export type {
   Ballot,
@@ -14,7 +16,10 @@ export type {
   EntryEffect,
   EntryKind,
   Page,
+  Progress,
+  ProposalId,
   Proposed,
+  ProposeOptions,
   ProposeStreamOptions,
   ReadOptions,
   StreamAnswer,

@@ -18,10 +18,11 @@ import { ProposerServiceService } from '../wire/gen/synod/v1/proposer_service.ts
 import type { ProposeStreamRequest, ProposeStreamResponse } from '../wire/gen/synod/v1/proposer_service.ts';
 import { codeOf } from '../wire/status.ts';
 import { ClientError, worthRetrying } from './errors.ts';
+import { readTold } from './progress.ts';
 import { asClientError } from './retry.ts';
 import type { Routes } from './routes.ts';
 import { proposalsOf } from './stream-messages.ts';
-import type { Proposed, ProposeStreamOptions, StreamAnswer } from './types.ts';
+import type { ProposalId, Proposed, ProposeStreamOptions, StreamAnswer } from './types.ts';
 
 export interface StreamSetup extends ProposeStreamOptions {
   readonly routes: Routes;
@@ -87,6 +88,11 @@ export class ProposeStream {
     this.#watch = setInterval(() => {
       this.#look();
     }, WATCH_MS);
+  }
+
+  /** The id of a proposal by its number. Known once one was answered. */
+  idOf(sequence: number): ProposalId {
+    return { client: this.#client.toString('hex'), session: this.#session ?? 0, sequence };
   }
 
   /** Proposals written and not answered. */
@@ -175,10 +181,11 @@ export class ProposeStream {
   }
 
   #flush(): void {
+    const watched = this.#setup.onProgress !== undefined;
     while (this.#state.kind === 'up' && !this.#full) {
       const retry = this.#again.length > 0;
       const numbers = retry ? this.#again : range(this.#sent + 1, Math.min(this.#next, this.#floor + this.#window + 1));
-      const taken = proposalsOf(numbers, (sequence) => this.#valueOf(sequence), this.#floor, retry);
+      const taken = proposalsOf(numbers, (sequence) => this.#valueOf(sequence), this.#floor, retry, watched);
       if (taken.count === 0) return;
       if (retry) this.#again = this.#again.slice(taken.count);
       else this.#sent += taken.count;
@@ -229,6 +236,10 @@ export class ProposeStream {
   #onMessage(connection: Connection, stream: Wire, message: ProposeStreamResponse): void {
     this.#heardAt = realClock.now();
     if (message.welcome !== undefined) this.#onWelcome(connection, stream, message.welcome);
+    for (const each of message.progress) {
+      const told = readTold(each);
+      if (told !== undefined) this.#setup.onProgress?.(each.sequence, told);
+    }
     for (const chosen of message.chosen) this.#onChosen(chosen);
     for (const refused of message.refused) this.#onRefused(refused);
     if (this.#state.kind === 'closed') return;
@@ -302,7 +313,8 @@ export class ProposeStream {
       if (answer.kind === 'refused') promised.reject(answer.error);
       else {
         const { ballot, leader, firstSlot, firstSequence } = answer;
-        promised.resolve({ log: this.#setup.log, slot: firstSlot + sequence - firstSequence, ballot, leader });
+        const slot = firstSlot + sequence - firstSequence;
+        promised.resolve({ log: this.#setup.log, id: this.idOf(sequence), slot, ballot, leader });
       }
     }
     while (this.#floor + 1 < this.#next && this.#values[(this.#floor + 1) % this.#values.length] === undefined)

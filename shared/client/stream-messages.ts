@@ -18,6 +18,7 @@ export function proposalsOf(
   valueOf: (sequence: number) => Uint8Array | undefined,
   acknowledged: number,
   retry: boolean,
+  progress: boolean,
 ): TakenProposals {
   const payloads: Uint8Array[] = [];
   let firstSequence = 0;
@@ -37,5 +38,5 @@ export function proposalsOf(
     if (payloads.length >= VALUES_MAX) break;
   }
   if (payloads.length === 0) return { count, proposals: undefined };
-  return { count, proposals: { firstSequence, payloads, acknowledged, retry } };
+  return { count, proposals: { firstSequence, payloads, acknowledged, retry, progress } };
 }

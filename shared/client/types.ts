@@ -1,6 +1,7 @@
 /** What a program gives to the client and gets from it. */
 import type { Outcome } from '../base/errors.ts';
 import type { Ballot } from '../paxos/ballot.ts';
+import type { Progress as Told } from '../paxos/peers.ts';
 import type { ClientError } from './errors.ts';
 
 export type { Ballot } from '../paxos/ballot.ts';
@@ -33,9 +34,38 @@ export interface CallOptions {
   readonly signal?: AbortSignal;
 }
 
+/**
+ * What happens to a proposal on its way: it is `forwarded` to the proposer `to`; an `acceptor`, by its number, has `promised` the
+ * ballot at which it is proposed, or has `accepted` it, which is its vote; it is `chosen`; or `untold`: nothing more is told,
+ * because too many proposals are watched or this end reads too slowly. It explains, and the answer decides: what is told may be
+ * told twice, and stay away.
+ */
+export type Progress =
+  | Told
+  | {
+      readonly kind: 'chosen';
+      readonly slot: number;
+      readonly ballot: Ballot | undefined;
+      readonly leader: number | undefined;
+    };
+
+export interface ProposeOptions extends CallOptions {
+  /** Called with what happens to the proposal, until it is answered. Must not throw. Costs messages: leave it out where nobody looks. */
+  readonly onProgress?: (progress: Progress) => void;
+}
+
+/** Names a proposal, in every retry of it and in the history of proposers. A decree has neither session nor sequence: 0. */
+export interface ProposalId {
+  /** 32 hex digits. */
+  readonly client: string;
+  readonly session: number;
+  readonly sequence: number;
+}
+
 /** Where a proposal was chosen. */
 export interface Proposed {
   readonly log: string;
+  readonly id: ProposalId;
   readonly slot: number;
   /** Undefined where the answer came from a learner: a retry whose first sending was chosen meanwhile. */
   readonly ballot: Ballot | undefined;
@@ -101,6 +131,11 @@ export interface SubscribeOptions {
 export interface ProposeStreamOptions {
   /** Called with every answer, in ranges, as they come. Must not throw. */
   readonly onAnswer?: (answer: StreamAnswer) => void;
+  /**
+   * Called with what happens to each proposal, by its sequence, before its answer; sequence 0: to some of them. Must not throw.
+   * Costs some messages for each proposal.
+   */
+  readonly onProgress?: (sequence: number, progress: Told) => void;
   /** Proposals on their way at once, at most the session's window. Default: that window, 1,024. */
   readonly inFlightMax?: number;
   /** Milliseconds without any answer until what is on its way is given up, with outcome unknown. Default 30,000. */

@@ -147,6 +147,36 @@ export function decodeEntry(bytes: Uint8Array): Entry | UnknownEntry {
   }
 }
 
+/** The first bytes of an entry, in which `encodeEntry` puts its kind and its id. */
+export const ENTRY_ID_BYTES = 2 + 2 + CLIENT_BYTES + 2 * 9;
+
+/** What an entry is and by which id it goes. A decree and the opening of a session have no sequence. */
+export interface EntryId {
+  readonly kind: 'open-session' | 'command' | 'decree' | 'unknown';
+  readonly client: string;
+  readonly session: number;
+  readonly sequence: number;
+}
+
+/** Reads the id out of the first `ENTRY_ID_BYTES` bytes of an entry. An entry of another encoder may have it elsewhere: unknown. */
+export function readEntryId(head: Uint8Array): EntryId {
+  const id = { kind: 0, client: '', session: 0, sequence: 0 };
+  try {
+    const reader = new ByteReader(head, 'the head of an entry');
+    if (reader.varint() === 0x08) id.kind = reader.varint();
+    if (reader.varint() === 0x12) id.client = reader.hex(reader.varint());
+    for (let tag = reader.varint(); tag === 0x18 || tag === 0x20; tag = reader.ended ? 0 : reader.varint())
+      if (tag === 0x18) id.session = reader.varint();
+      else id.sequence = reader.varint();
+  } catch (error) {
+    if (!(error instanceof SynodError)) throw error;
+  }
+  const kind = ID_KINDS[id.kind] ?? 'unknown';
+  return id.client.length === 2 * CLIENT_BYTES ? { ...id, kind } : { ...id, kind: 'unknown', client: '' };
+}
+
+const ID_KINDS = [undefined, undefined, 'open-session', 'command', 'decree'] as const;
+
 function clientOf(reader: ByteReader, client: Uint8Array): string {
   if (client.length !== CLIENT_BYTES)
     throw reader.fault(`has a client id of ${String(client.length)} bytes instead of ${String(CLIENT_BYTES)}`);

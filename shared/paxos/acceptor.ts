@@ -135,6 +135,8 @@ export class Acceptor implements Machine<AcceptorEvent, AcceptorEffect> {
   #trimmedBelow = 0;
   /** The position that the next persisted record takes in the journal. */
   #position: number;
+  /** Bytes of the votes in the journal, as far as this start knows them. */
+  #written = 0;
   #out: AcceptorEffect[] = [];
   #now = 0;
 
@@ -351,7 +353,8 @@ export class Acceptor implements Machine<AcceptorEvent, AcceptorEffect> {
 
   #remember(log: LogRecord, position: number, ballot: Ballot, first: number, batch: Batch): void {
     const end = first + batch.count;
-    log.index.add(position, first, end, batch.bytes.length);
+    log.index.add(position, first, end, batch.bytes.length, this.#written);
+    this.#written += batch.bytes.length;
     if (first < log.kept) log.oldVotesVersion++;
     const from = Math.max(first, log.kept);
     if (from < end) log.votes.set(from, end, { ballot, batch: batch.slice(from - first, batch.count) });
@@ -621,7 +624,8 @@ export class Acceptor implements Machine<AcceptorEvent, AcceptorEffect> {
         batch: value.batch,
         watermark: log.watermark,
       });
-      log.index.add(position, from, to, value.batch.bytes.length);
+      log.index.add(position, from, to, value.batch.bytes.length, this.#written);
+      this.#written += value.batch.bytes.length;
     }
     log.index.dropBefore(begin);
   }

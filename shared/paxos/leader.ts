@@ -12,7 +12,9 @@ import { LIMITS } from '../base/limits.ts';
 import { BALLOT_ZERO, compareBallots, formatBallot, maxBallot, sameBallot, type Ballot } from './ballot.ts';
 import type { Accepted, Prepare, Promised, Rejected, WouldPromise } from './messages.ts';
 import type { Refused } from './peers.ts';
+import { IDLE, type Finishing, type Leading, type OwnFlight, type Preparing, type State } from './leading.ts';
 import { Phase1, type Found } from './phase1.ts';
+import { Watched } from './progress.ts';
 import {
   flightEnd,
   freshBallot,
@@ -23,78 +25,11 @@ import {
   type Context,
   type Flight,
   type Proposal,
+  sentIn,
 } from './proposing.ts';
-
-interface OwnFlight extends Flight {
-  /** Slot for slot; undefined for what a leader before us proposed, and for no-ops. */
-  readonly proposals: readonly Proposal[] | undefined;
-}
-
-interface Asking {
-  readonly kind: 'asking';
-  readonly ballot: Ballot;
-  readonly override: boolean;
-  readonly since: number;
-  yes: number;
-  no: number;
-  /** Of those that refused, the acceptors whose journal takes no promise. */
-  full: number;
-}
-
-interface Preparing {
-  readonly kind: 'preparing';
-  readonly ballot: Ballot;
-  readonly override: boolean;
-  readonly since: number;
-  readonly phase1: Phase1;
-  sentAt: number;
-  no: number;
-  full: number;
-}
-
-interface Leading {
-  readonly kind: 'leading';
-  readonly ballot: Ballot;
-  /** The first slot this leader sent. */
-  readonly start: number;
-  /** Acceptors known to have promised this ballot: the others get the Prepare again when they come back. */
-  promised: number;
-  flights: OwnFlight[];
-  /** The next free slot. */
-  next: number;
-  /** All slots below are chosen. */
-  watermark: number;
-  /** The greatest watermark that the acceptors were told. */
-  told: number;
-  admission: Admission | undefined;
-  askedSessionsAt: number;
-  /** What phase 1 found, kept until the session table is there to be fed with it. */
-  recovered: { readonly first: number; readonly batch: Batch }[];
-  progressAt: number;
-  /** Acceptors that refused this ballot for a higher one, and those whose journal takes no new slots. */
-  rejected: number;
-  full: number;
-  /** Why the last of those that are full said so. */
-  fullFor: 'space' | 'logs';
-  resigning: boolean;
-  finishing: Finishing | undefined;
-}
-
-/** Slots below the watermark that a learner could not count: read again at our own ballot, and sent again as found. */
-interface Finishing {
-  readonly from: number;
-  readonly to: number;
-  readonly since: number;
-  readonly phase1: Phase1;
-  flights: Flight[] | undefined;
-}
 
 /** Slots below the watermark that are finished at once. */
 const FINISH_SLOTS = 1_000;
-
-type State = { readonly kind: 'idle' } | Asking | Preparing | Leading;
-
-const IDLE: State = { kind: 'idle' };
 
 export class Leader {
   readonly log: string;
@@ -116,10 +51,12 @@ export class Leader {
   /** Acceptors named a leader instead of promising, at the last campaign. */
   refusedAsLed = false;
   #pausedAfter = 0;
+  readonly #watched: Watched;
 
   constructor(ctx: Context, log: string) {
     this.#ctx = ctx;
     this.log = log;
+    this.#watched = new Watched(ctx);
   }
 
   get state(): State['kind'] {
@@ -238,6 +175,7 @@ export class Leader {
     });
     if (state.kind === 'leading') {
       state.promised |= 1 << acceptor;
+      this.#watched.promised(state.ballot, acceptor);
       if (state.finishing !== undefined) this.#onFinishPage(state, state.finishing, acceptor, page);
       return;
     }
@@ -248,8 +186,9 @@ export class Leader {
       this.#seen = maxBallot(this.#seen, heard.ballot);
       state.no |= 1 << acceptor;
       if (!this.#possible(state.no)) this.#fail('rejected', 'a higher ballot has votes');
-    } else if (heard.kind === 'counted' && state.phase1.reached) {
-      this.#lead(state);
+    } else if (heard.kind === 'counted') {
+      this.#watched.promised(state.ballot, acceptor);
+      if (state.phase1.reached) this.#lead(state);
     }
   }
 
@@ -329,6 +268,11 @@ export class Leader {
   /** Takes a proposal; it is sent when the pipeline has room. */
   enqueue(proposal: Proposal): void {
     this.#queue.push(proposal);
+    if (!proposal.progress) return;
+    const state = this.#state;
+    if (state.kind === 'leading') this.#watched.add(proposal, state.ballot, state.promised);
+    else if (state.kind === 'preparing') this.#watched.add(proposal, state.ballot, state.phase1.promised);
+    else this.#watched.add(proposal, undefined, 0);
   }
 
   /** The session table as a learner has it, all slots below `next` applied; undefined when none could be had. */
@@ -385,9 +329,10 @@ export class Leader {
       // A refusal is proposed like the rest and told once it is chosen: until then a later leader may know better (R12).
       if (verdict.kind === 'refused') proposal.refusal = this.#judged(proposal, verdict.refused);
       admission.feed(state.next + values.length, proposal.entry);
+      sentIn(proposal, state.next + values.length);
+      if (proposal.progress) this.#watched.sent(proposal, state.next + values.length);
       values.push(proposal.entry);
       proposals.push(proposal);
-      proposal.sent = true;
       bytes += size;
     }
     if (values.length === 0) return;
@@ -428,6 +373,7 @@ export class Leader {
     if (state.kind !== 'leading' || !sameBallot(message.ballot, state.ballot)) return;
     const end = message.first + message.count;
     state.full &= ~(1 << acceptor);
+    this.#watched.accepted(state.ballot, acceptor, message.first, end);
     for (const flight of state.flights) {
       if (flight.first >= end) break;
       if (flight.first < message.first || flightEnd(flight) > end) continue;
@@ -492,6 +438,7 @@ export class Leader {
       if (others === undefined) this.#waiting.set(slot, [proposal]);
       else others.push(proposal);
       proposal.sent = true;
+      if (proposal.progress) this.#watched.sent(proposal, slot);
       return;
     }
     // Where this leader sent the slot, it knows a ballot at which it was chosen.
@@ -630,6 +577,7 @@ export class Leader {
     for (const flight of state.flights) again.push(...(flight.proposals ?? []));
     for (const proposals of this.#waiting.values()) again.push(...proposals);
     this.#waiting.clear();
+    this.#watched.unsent();
     for (const proposal of again) {
       proposal.retry = true;
       proposal.sent = true;
@@ -640,6 +588,7 @@ export class Leader {
 
   /** All that waits here, for the proposer to send elsewhere. */
   takeQueue(): Proposal[] {
+    this.#watched.clear();
     return this.#queue.drain();
   }
 

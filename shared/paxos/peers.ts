@@ -52,6 +52,8 @@ export interface Forward {
   readonly relayed: boolean;
   /** What is left of the caller's deadline. */
   readonly timeoutMs: number;
+  /** Its caller wants to hear what happens to it. */
+  readonly progress: boolean;
 }
 
 export interface Forwarded {
@@ -59,6 +61,14 @@ export interface Forwarded {
   readonly id: number;
   readonly incarnation: string;
   readonly answer: Answer;
+}
+
+/** What happened to a forwarded proposal whose caller wants to hear of it. */
+export interface ForwardedProgress {
+  readonly kind: 'progress';
+  readonly id: number;
+  readonly incarnation: string;
+  readonly progress: Progress;
 }
 
 /** Asks any proposer to have every slot of [from, to) chosen: votes are there, and no leader seems to finish them. */
@@ -69,7 +79,17 @@ export interface Finish {
   readonly to: number;
 }
 
-export type PeerMessage = Heartbeat | LedChange | LedQuestion | TakeOver | Forward | Forwarded | Finish;
+export type PeerMessage =
+  Heartbeat | LedChange | LedQuestion | TakeOver | Forward | Forwarded | ForwardedProgress | Finish;
+
+/** What happens to a proposal on its way. It explains; the answer decides. Acceptors are named by their position. */
+export type Progress =
+  | { readonly kind: 'forwarded'; readonly to: number }
+  /** The acceptor has promised the ballot at which it is, or will be, proposed. */
+  | { readonly kind: 'promised'; readonly acceptor: number; readonly ballot: Ballot }
+  | { readonly kind: 'accepted'; readonly acceptor: number; readonly ballot: Ballot; readonly slot: number }
+  /** Nothing more is told of it: too many proposals are watched. */
+  | { readonly kind: 'untold' };
 
 /** How a proposal ended. */
 export type Answer = Chosen | Refused;

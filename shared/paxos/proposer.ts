@@ -10,55 +10,23 @@ import { BALLOT_ZERO, type Ballot, type Owner } from './ballot.ts';
 import { Election } from './election.ts';
 import { Leader } from './leader.ts';
 import type { FromAcceptor } from './messages.ts';
-import type { Answer, Finish, Forward, Forwarded, LedLog, PeerMessage, Refused } from './peers.ts';
+import type { Answer, Finish, Forward, Forwarded, ForwardedProgress, LedLog, PeerMessage, Refused } from './peers.ts';
+import { tell, tellRound, WATCHED_MAX } from './progress.ts';
 import {
   backoffMs,
   note,
   PROPOSER_DEFAULTS,
-  type Admission,
   type Context,
   type Proposal,
   type ProposerEffect,
+  type ProposerEvent,
   type ProposerOptions,
 } from './proposing.ts';
 import type { QuorumSystem } from './quorum.ts';
 import { Round, type RoundResult } from './round.ts';
 import type { Machine, Moment } from './step.ts';
 
-export type ProposerEvent =
-  | {
-      readonly kind: 'propose';
-      readonly token: number;
-      readonly log: string;
-      readonly entry: Uint8Array;
-      readonly protocol: 'basic' | 'multi';
-      readonly retry: boolean;
-      readonly timeoutMs: number;
-    }
-  /** The caller is gone: nobody waits for the answer. */
-  | { readonly kind: 'cancel'; readonly token: number }
-  /** `from` is the acceptor's position in the configuration. */
-  | { readonly kind: 'acceptor'; readonly from: number; readonly message: FromAcceptor }
-  | { readonly kind: 'acceptor-up'; readonly acceptor: number }
-  | { readonly kind: 'peer'; readonly from: number; readonly message: PeerMessage }
-  /** The stream to a peer broke; `refused`: nobody listens there. */
-  | { readonly kind: 'peer-down'; readonly peer: number; readonly refused: boolean }
-  | {
-      readonly kind: 'sessions';
-      readonly log: string;
-      readonly next: number;
-      readonly admission: Admission | undefined;
-    }
-  /** The answer to `read-slot`; the entry is undefined when no learner could say. */
-  | { readonly kind: 'slot'; readonly log: string; readonly slot: number; readonly entry: Uint8Array | undefined }
-  | { readonly kind: 'finish'; readonly log: string; readonly from: number; readonly to: number }
-  /** An operator moves the leadership of a log. */
-  | { readonly kind: 'move'; readonly token: number; readonly log: string; readonly to: number }
-  /** Resign from everything and hand it over; ends in `drained`. */
-  | { readonly kind: 'drain' }
-  | { readonly kind: 'tick' }
-  /** The inbox is empty: what has gathered can be sent. */
-  | { readonly kind: 'turn' };
+export type { ProposerEvent } from './proposing.ts';
 
 interface Decree {
   readonly round: Round;
@@ -70,6 +38,13 @@ interface Move {
   readonly to: number;
   readonly until: number;
   isHandedOver: boolean;
+}
+
+/** What a client or a peer gives. */
+interface Demand extends Pick<Forward, 'log' | 'entry' | 'retry' | 'timeoutMs'> {
+  readonly protocol?: 'basic' | 'multi';
+  readonly progress?: boolean;
+  readonly relayed?: boolean;
 }
 
 interface Outgoing {
@@ -102,6 +77,8 @@ export class Proposer implements Machine<ProposerEvent, ProposerEffect> {
   readonly #pending = new Map<number, Proposal>();
   readonly #forwarded = new Map<number, Outgoing>();
   #forwardId = 1;
+  /** Pending proposals whose progress is told. */
+  #watched = 0;
   #internalToken = -1;
   /** Logs whose next campaign may go past a leader's grace. */
   readonly #override = new Set<string>();
@@ -185,7 +162,7 @@ export class Proposer implements Machine<ProposerEvent, ProposerEffect> {
 
   #onPropose(event: ProposerEvent & { kind: 'propose' }): void {
     const { options } = this.#ctx;
-    const proposal = this.#admit(event.token, event.log, event.entry, event.retry, event.timeoutMs, undefined);
+    const proposal = this.#admit(event.token, event, undefined);
     if (this.#draining) return this.#refuse(proposal, 'UNAVAILABLE', 'this proposer is shutting down; use another one');
     if (this.#pending.size > options.inFlightMax)
       return this.#refuse(
@@ -197,29 +174,17 @@ export class Proposer implements Machine<ProposerEvent, ProposerEffect> {
     else this.#queue(proposal);
   }
 
-  #admit(
-    token: number,
-    log: string,
-    entry: Uint8Array,
-    retry: boolean,
-    timeoutMs: number,
-    via: Proposal['via'],
-    relayed = false,
-  ): Proposal {
+  #admit(token: number, demand: Demand, via: Proposal['via']): Proposal {
+    const { log, entry, retry, timeoutMs, protocol = 'multi', relayed = false } = demand;
     const { now } = this.#ctx;
+    const progress = demand.progress === true && this.#watched < WATCHED_MAX;
     const proposal: Proposal = {
-      token,
-      log,
-      entry,
-      retry,
-      sent: false,
-      done: false,
-      since: now,
-      deadline: now + timeoutMs,
-      via,
-      relayed,
+      ...{ token, log, entry, retry, sent: false, done: false, since: now, deadline: now + timeoutMs, via, relayed },
+      ...{ progress, protocol, cameAsRetry: retry, lastSlot: -1, earlierSlot: -1, rounds: 0 },
     };
     this.#pending.set(token, proposal);
+    if (progress) this.#watched++;
+    else if (demand.progress === true) this.#ctx.out.push({ kind: 'progress', token, progress: { kind: 'untold' } });
     return proposal;
   }
 
@@ -251,8 +216,13 @@ export class Proposer implements Machine<ProposerEvent, ProposerEffect> {
   #cancel(token: number): void {
     const proposal = this.#pending.get(token);
     if (proposal === undefined) return;
+    this.#close(proposal);
+  }
+
+  #close(proposal: Proposal): void {
     proposal.done = true;
-    this.#pending.delete(token);
+    this.#pending.delete(proposal.token);
+    if (proposal.progress) this.#watched--;
   }
 
   #refuse(proposal: Proposal, code: Refused['code'], message: string, leader?: number): void {
@@ -266,18 +236,24 @@ export class Proposer implements Machine<ProposerEvent, ProposerEffect> {
     this.#ctx.out.push({ kind: 'answer', token: proposal.token, answer: said });
   }
 
-  /** Turns answers to forwarded proposals into messages, and forgets what is answered. */
+  /** Turns what is said to a peer's proposals into messages, and forgets what is answered. */
   #settle(effects: ProposerEffect[]): ProposerEffect[] {
-    for (let i = 0; i < effects.length; i++) {
+    const count = effects.length;
+    for (let i = 0; i < count; i++) {
       const effect = effects[i];
-      if (effect?.kind !== 'answer' || !this.#pending.has(effect.token)) continue;
+      if (effect?.kind !== 'answer' && effect?.kind !== 'progress') continue;
       const proposal = this.#pending.get(effect.token);
       if (proposal === undefined) continue;
-      proposal.done = true;
-      this.#pending.delete(effect.token);
+      if (effect.kind === 'answer') {
+        this.#close(proposal);
+        effects.push({ kind: 'ended', proposal, answer: effect.answer });
+      }
       if (proposal.via === undefined) continue;
       const { id, incarnation } = proposal.via;
-      const message: Forwarded = { kind: 'forwarded', id, incarnation, answer: effect.answer };
+      const message: Forwarded | ForwardedProgress =
+        effect.kind === 'answer'
+          ? { kind: 'forwarded', id, incarnation, answer: effect.answer }
+          : { kind: 'progress', id, incarnation, progress: effect.progress };
       effects[i] = { kind: 'to-peer', to: proposal.via.peer, message };
     }
     return effects;
@@ -351,18 +327,20 @@ export class Proposer implements Machine<ProposerEvent, ProposerEffect> {
       retry: proposal.retry,
       relayed: proposal.via !== undefined,
       timeoutMs: Math.max(1, Math.ceil(proposal.deadline - ctx.now)),
+      progress: proposal.progress,
     };
     this.#forwarded.set(id, { proposal, wasSent: proposal.sent, peer: to, at: ctx.now });
     // R15: until the peer answers, it may have proposed it.
     proposal.sent = true;
+    proposal.rounds++;
     ctx.out.push({ kind: 'to-peer', to, message });
     note(ctx, { kind: 'forwarded', log: proposal.log, to });
+    tell(ctx, proposal, { kind: 'forwarded', to });
   }
 
   #onForward(from: number, message: Forward): void {
-    const { log, entry, retry, timeoutMs, id, incarnation, relayed } = message;
-    const via = { peer: from, id, incarnation };
-    const proposal = this.#admit(this.#internalToken--, log, entry, retry, timeoutMs, via, relayed);
+    const { log, id, incarnation } = message;
+    const proposal = this.#admit(this.#internalToken--, message, { peer: from, id, incarnation });
     if (this.#draining) return this.#refuse(proposal, 'UNAVAILABLE', SHUTTING_DOWN);
     if (this.#pending.size > this.#ctx.options.inFlightMax)
       return this.#refuse(
@@ -374,6 +352,12 @@ export class Proposer implements Machine<ProposerEvent, ProposerEffect> {
     const leader = this.#leader(log);
     if (leader.hint === from) leader.hint = undefined;
     this.#queue(proposal);
+  }
+
+  #onForwardedProgress({ id, incarnation, progress }: ForwardedProgress): void {
+    if (incarnation !== this.#ctx.self.incarnation) return;
+    const outgoing = this.#forwarded.get(id);
+    if (outgoing !== undefined) tell(this.#ctx, outgoing.proposal, progress);
   }
 
   #onForwarded(message: Forwarded): void {
@@ -451,6 +435,8 @@ export class Proposer implements Machine<ProposerEvent, ProposerEffect> {
           assertNever(message);
       }
     }
+    const decree = this.#decrees.get(message.log);
+    if (decree !== undefined) tellRound(this.#ctx, decree.round.ballot, decree.waiting, from, message);
     if (leader !== undefined) this.#afterCampaign(leader);
   }
 
@@ -497,6 +483,7 @@ export class Proposer implements Machine<ProposerEvent, ProposerEffect> {
     if (decree !== undefined) {
       const { round, waiting } = decree;
       if (round.sent) for (const proposal of waiting) proposal.sent = true;
+      if (round.result !== undefined) for (const proposal of waiting) proposal.rounds = round.tries;
       if (round.result !== undefined && this.#endDecree(log, round.result, waiting)) this.#decrees.delete(log);
     }
     const finishing = this.#finishing.get(log);
@@ -634,6 +621,8 @@ export class Proposer implements Machine<ProposerEvent, ProposerEffect> {
         return this.#onForward(from, message);
       case 'forwarded':
         return this.#onForwarded(message);
+      case 'progress':
+        return this.#onForwardedProgress(message);
       case 'finish':
         return this.#onFinish(message);
       default:

@@ -1,9 +1,9 @@
 /** What the parts of a proposer share: who it is, whom it speaks to, and what it wants done. */
 import type { Batch } from '../base/batch.ts';
 import { classicAbove, type Ballot, type Owner } from './ballot.ts';
-import type { ToAcceptor } from './messages.ts';
+import type { FromAcceptor, ToAcceptor } from './messages.ts';
 import type { Note } from './notes.ts';
-import type { Answer, PeerMessage, Refused } from './peers.ts';
+import type { Answer, PeerMessage, Progress, Refused } from './peers.ts';
 import type { QuorumSystem } from './quorum.ts';
 import type { NoteEffect } from './step.ts';
 
@@ -83,13 +83,73 @@ export interface Proposal {
   readonly deadline: number;
   /** The peer that forwarded it, with its own number for it; undefined for a client's. */
   readonly via: { readonly peer: number; readonly id: number; readonly incarnation: string } | undefined;
+  /** Its caller hears what happens to it. */
+  readonly progress: boolean;
+  // What follows is for people, and decides nothing.
+  readonly protocol: 'basic' | 'multi';
+  /** Whether whoever gave it said that it was sent before. */
+  readonly cameAsRetry: boolean;
+  /** The slot in which it was sent from here last, and the one before that; −1 for none. */
+  lastSlot: number;
+  earlierSlot: number;
+  /** How often it was sent from here, to acceptors or to a leader. */
+  rounds: number;
 }
+
+/** It leaves in this slot. */
+export function sentIn(proposal: Proposal, slot: number): void {
+  proposal.sent = true;
+  proposal.rounds++;
+  if (proposal.lastSlot >= 0 && proposal.lastSlot !== slot) proposal.earlierSlot = proposal.lastSlot;
+  proposal.lastSlot = slot;
+}
+
+export type ProposerEvent =
+  | {
+      readonly kind: 'propose';
+      readonly token: number;
+      readonly log: string;
+      readonly entry: Uint8Array;
+      readonly protocol: 'basic' | 'multi';
+      readonly retry: boolean;
+      readonly timeoutMs: number;
+      /** Its caller wants to hear what happens to it. Default false. */
+      readonly progress?: boolean;
+    }
+  /** The caller is gone: nobody waits for the answer. */
+  | { readonly kind: 'cancel'; readonly token: number }
+  /** `from` is the acceptor's position in the configuration. */
+  | { readonly kind: 'acceptor'; readonly from: number; readonly message: FromAcceptor }
+  | { readonly kind: 'acceptor-up'; readonly acceptor: number }
+  | { readonly kind: 'peer'; readonly from: number; readonly message: PeerMessage }
+  /** The stream to a peer broke; `refused`: nobody listens there. */
+  | { readonly kind: 'peer-down'; readonly peer: number; readonly refused: boolean }
+  | {
+      readonly kind: 'sessions';
+      readonly log: string;
+      readonly next: number;
+      readonly admission: Admission | undefined;
+    }
+  /** The answer to `read-slot`; the entry is undefined when no learner could say. */
+  | { readonly kind: 'slot'; readonly log: string; readonly slot: number; readonly entry: Uint8Array | undefined }
+  | { readonly kind: 'finish'; readonly log: string; readonly from: number; readonly to: number }
+  /** An operator moves the leadership of a log. */
+  | { readonly kind: 'move'; readonly token: number; readonly log: string; readonly to: number }
+  /** Resign from everything and hand it over; ends in `drained`. */
+  | { readonly kind: 'drain' }
+  | { readonly kind: 'tick' }
+  /** The inbox is empty: what has gathered can be sent. */
+  | { readonly kind: 'turn' };
 
 export type ProposerEffect =
   /** To one acceptor, by its position in the configuration; undefined for all: encoded once. */
   | { readonly kind: 'to-acceptor'; readonly to: number | undefined; readonly message: ToAcceptor }
   | { readonly kind: 'to-peer'; readonly to: number; readonly message: PeerMessage }
   | { readonly kind: 'answer'; readonly token: number; readonly answer: Answer }
+  /** For people: a proposal has its answer, at the client or at the proposer that forwarded it. */
+  | { readonly kind: 'ended'; readonly proposal: Proposal; readonly answer: Answer }
+  /** For people: what happens to a proposal whose caller asked. */
+  | { readonly kind: 'progress'; readonly token: number; readonly progress: Progress }
   /** Get the session table of a log that is applied at least up to the slot, from any learner. */
   | { readonly kind: 'load-sessions'; readonly log: string; readonly slot: number }
   /** Get the entry of a slot that the acceptors no longer hold, from any learner. */

@@ -84,6 +84,16 @@ export class Round {
     this.#prepare();
   }
 
+  /** The ballot that it proposes at; undefined while it waits. */
+  get ballot(): Ballot | undefined {
+    return this.#phase.kind === 'waiting' ? undefined : this.#phase.ballot;
+  }
+
+  /** How many ballots it took so far. */
+  get tries(): number {
+    return this.#tries;
+  }
+
   #prepare(): void {
     const ctx = this.#ctx;
     const ballot = freshBallot(ctx, this.#seen);

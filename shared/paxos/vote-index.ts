@@ -17,25 +17,30 @@ interface OpenPiece {
   from: number;
   to: number;
   bytes: number;
+  /** Bytes of the whole journal before it. */
+  readonly before: number;
   isClosed: boolean;
 }
 
 const PIECE_BYTES = 256 * 1024;
 const PIECE_ENTRIES = 2_048;
+/** From its first vote to its last, with all that other logs have between them: what finding one vote costs at most. */
+const PIECE_SPAN_BYTES = 1024 * 1024;
 
 export class VoteIndex {
   #pieces: OpenPiece[] = [];
 
-  /** A vote for [from, to) stands at this position. Positions come in rising order. */
-  add(position: number, from: number, to: number, bytes: number): void {
+  /** A vote for [from, to) stands at this position, behind `before` bytes of the journal. Positions come in rising order. */
+  add(position: number, from: number, to: number, bytes: number, before: number): void {
     const piece = this.#pieces[this.#pieces.length - 1];
-    if (piece?.isClosed === false && piece.bytes < PIECE_BYTES && position - piece.first < PIECE_ENTRIES) {
+    const isOpen = piece?.isClosed === false && piece.bytes < PIECE_BYTES && position - piece.first < PIECE_ENTRIES;
+    if (isOpen && before - piece.before < PIECE_SPAN_BYTES) {
       piece.last = position;
       piece.from = Math.min(piece.from, from);
       piece.to = Math.max(piece.to, to);
       piece.bytes += bytes;
     } else {
-      this.#pieces.push({ first: position, last: position, from, to, bytes, isClosed: false });
+      this.#pieces.push({ first: position, last: position, from, to, bytes, before, isClosed: false });
     }
   }
 

@@ -116,7 +116,7 @@ export interface LearnerStore {
   /** The session table once all slots below `slot` are applied, undefined before. `next` is where it stands. */
   sessionsAtLeast(log: string, slot: number): { readonly next: number; readonly bytes: Uint8Array } | undefined;
 
-  /** The digest over all slots below a multiple of 256 that is visible, undefined elsewhere. */
+  /** The digest over all slots below a multiple of 256 that is visible, or below the end of the log; undefined elsewhere. */
   digestAt(log: string, slot: number): Uint8Array | undefined;
 
   /** Replaces what is remembered of an acceptor; the caller decided by `remember` (R5). Durable with the next `flushed`. */

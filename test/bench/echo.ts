@@ -44,7 +44,7 @@ server.addService(
           slot += payloads.length;
           return { firstSequence, count: payloads.length, firstSlot, ballot, leader: 1 };
         });
-        stream.write({ welcome, chosen, refused: [] });
+        stream.write({ welcome, chosen, refused: [], progress: [] });
       });
       stream.on('end', () => {
         stream.end();

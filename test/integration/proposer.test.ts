@@ -251,10 +251,10 @@ describe('a stream of proposals', () => {
     const send = (
       firstSequence: number,
       count: number,
-      change: { acknowledged?: number; retry?: boolean } = {},
+      change: { acknowledged?: number; retry?: boolean; progress?: boolean } = {},
     ): void => {
       const payloads = Array.from({ length: count }, (_, i) => Buffer.from(`v${String(firstSequence + i)}`));
-      const proposals = [{ firstSequence, payloads, acknowledged: 0, retry: false, ...change }];
+      const proposals = [{ firstSequence, payloads, acknowledged: 0, retry: false, progress: false, ...change }];
       stream.write({ hello: undefined, proposals });
     };
     return {
@@ -265,6 +265,7 @@ describe('a stream of proposals', () => {
       welcome: () => seen.find((m) => m.welcome !== undefined)?.welcome,
       chosen: () => seen.flatMap((m) => m.chosen),
       refused: () => seen.flatMap((m) => m.refused),
+      progress: () => seen.flatMap((m) => m.progress),
       count: () => seen.flatMap((m) => m.chosen).reduce((sum, range) => sum + range.count, 0),
     };
   }

@@ -19,6 +19,8 @@ const IGNORED = new Set([
   ...['$options', '$quorum', 'options', 'quorum', 'noOp', '$ports', '$journal', '$cut', '$perform', '$endTurn'],
   ...['$out', 'out', '$now', 'now', 'random', '$isScheduled', '$events'],
   ...['$heard', '$heartbeatAt', '$tickAt', '$probeAt', '$trimAt', '$dirty', '$compactAt'],
+  // What a proposal carries for people.
+  ...['lastSlot', 'earlierSlot', 'rounds', 'cameAsRetry', '$watched'],
   ...['$position', 'position', 'index', 'oldVotesVersion', '$loadId', '$trimmedBelow'],
 ]);
 

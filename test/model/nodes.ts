@@ -326,6 +326,8 @@ export class ProposerInWorld extends ModelNode {
       case 'to-peer':
       case 'read-slot':
       case 'drained':
+      case 'ended':
+      case 'progress':
       // There are no peers, nothing is trimmed, and nobody drains.
     }
   }

@@ -161,6 +161,8 @@ export class SimProposer extends SimNode {
       case 'drained':
         world.count('drained');
         return this.#onDrained();
+      case 'ended':
+      case 'progress':
     }
   }
 

@@ -11,7 +11,7 @@ const FILE_LINES_MAX = 500;
  * each one side of a conversation, and read best in one place.
  */
 const ALLOWED: Readonly<Record<string, number>> = {
-  'shared/paxos/acceptor.ts': 770,
+  'shared/paxos/acceptor.ts': 780,
   'shared/paxos/leader.ts': 815,
   'shared/paxos/proposer.ts': 950,
   'services/learner/store-core.ts': 600,

@@ -27,6 +27,7 @@ const SILENT = new Set([
   'voted',
   'proposal',
   'promised',
+  'ended',
 ]);
 
 type Node = `a${number}` | `p${number}` | 'l1';

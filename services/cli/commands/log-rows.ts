@@ -123,7 +123,7 @@ function stateText(state: number | undefined): LogRow['state'] {
   }
 }
 
-function ballotText(ballot: Ballot | undefined): string | null {
+export function ballotText(ballot: Ballot | undefined): string | null {
   return ballot === undefined ? null : formatBallot(readBallot(ballot, 'ballot'));
 }
 

@@ -3,7 +3,16 @@ import { formatBallot } from '../../../shared/paxos/ballot.ts';
 import { SynodError, messageOf } from '../../../shared/base/errors.ts';
 import { readPayload } from '../../../shared/wire/codec/client.ts';
 import { ClientError } from '../../../shared/client/index.ts';
-import type { Decided, ProposeStream, Proposed, StreamAnswer, SynodClient } from '../../../shared/client/index.ts';
+import { formatProposalId } from '../../../shared/client/index.ts';
+import type {
+  Decided,
+  Progress,
+  ProposalId,
+  ProposeStream,
+  Proposed,
+  StreamAnswer,
+  SynodClient,
+} from '../../../shared/client/index.ts';
 import { OK, withClient } from '../context.ts';
 import type { CommonOptions, Context } from '../context.ts';
 import { EXIT, PartialError, UsageError, errorLine, exitCodeOf, worseCode } from '../exit.ts';
@@ -15,6 +24,7 @@ export interface ProposeOptions extends CommonOptions {
   readonly protocol: string;
   readonly file?: string;
   readonly base64?: boolean;
+  readonly progress?: boolean;
 }
 
 export async function propose(values: readonly string[], options: ProposeOptions, context: Context): Promise<number> {
@@ -23,8 +33,16 @@ export async function propose(values: readonly string[], options: ProposeOptions
     throw new UsageError(`--protocol must be multi or basic, not ${JSON.stringify(options.protocol)}`);
   const given = source(values, options, context);
   const printer = new Printer(context, options.log, base64);
+  const { onProgress } = printer.telling(options.progress ?? false);
   const opener = (client: SynodClient) => (): ProposeStream =>
-    client.proposeStream(options.log, { onAnswer: printer.answered.bind(printer), timeoutMs: context.timeoutMs });
+    printer.of(
+      client.proposeStream(options.log, {
+        onAnswer: printer.answered.bind(printer),
+        timeoutMs: context.timeoutMs,
+        ...(onProgress === undefined ? {} : { onProgress }),
+      }),
+    );
+  const watched = onProgress === undefined ? {} : { onProgress: onProgress.bind(undefined, 1) };
   if (!(given instanceof Array)) {
     if (options.protocol === 'basic') throw new UsageError(ONE_DECREE);
     return withClient(context, ['proposer'], (client) => proposeMany(opener(client), given, base64, printer));
@@ -36,8 +54,8 @@ export async function propose(values: readonly string[], options: ProposeOptions
   if (options.protocol === 'basic' && sound.length > 1) throw new UsageError(ONE_DECREE);
   return withClient(context, ['proposer'], async (client) => {
     if (sound.length > 1) return proposeMany(opener(client), sound, false, printer);
-    if (options.protocol === 'basic') printer.decided(await client.decide(options.log, only));
-    else printer.proposed(await client.propose(options.log, only), only);
+    if (options.protocol === 'basic') printer.decided(await client.decide(options.log, only, watched));
+    else printer.proposed(await client.propose(options.log, only, watched), only);
     return OK;
   });
 }
@@ -121,6 +139,7 @@ class Printer {
   #sent = 0;
   #printed = 0;
   #chosen = 0;
+  #stream: ProposeStream | undefined;
 
   constructor(context: Context, log: string, base64: boolean) {
     this.#context = context;
@@ -133,6 +152,38 @@ class Printer {
     return this.#sent;
   }
 
+  /** The answers come from this stream. */
+  of(stream: ProposeStream): ProposeStream {
+    return (this.#stream = stream);
+  }
+
+  /** What is to be called with the progress of proposals, where it is wanted. */
+  telling(wanted: boolean): { onProgress: ((sequence: number, progress: Progress) => void) | undefined } {
+    const began = performance.now();
+    if (!wanted) return { onProgress: undefined };
+    return {
+      onProgress: (sequence, progress) => {
+        this.#told(sequence, progress, performance.now() - began);
+      },
+    };
+  }
+
+  #told(sequence: number, progress: Progress, ms: number): void {
+    // The line of the proposal itself says it.
+    if (progress.kind === 'chosen') return;
+    const { io, json } = this.#context;
+    const ballot = 'ballot' in progress ? formatBallot(progress.ballot) : null;
+    if (json) {
+      const { kind } = progress;
+      io.out(
+        JSON.stringify({ log: this.#log, value: sequence, progress: { ...progress, kind, ballot }, ms: round(ms) }),
+      );
+      return;
+    }
+    const which = this.#sent > 1 || this.#stream !== undefined ? `value ${String(sequence)}  ` : '';
+    io.out(`${showName(this.#log)}  ${which}${progressText(progress, ballot)}  after ${String(round(ms))} ms`);
+  }
+
   sent(value: Uint8Array): void {
     this.#values.set(++this.#sent, value);
   }
@@ -143,7 +194,10 @@ class Printer {
         answer.firstSequence + at,
         answer.kind === 'refused'
           ? answer.error
-          : { log: this.#log, slot: answer.firstSlot + at, ballot: answer.ballot, leader: answer.leader },
+          : {
+              ...{ log: this.#log, id: this.#idOf(answer.firstSequence + at), slot: answer.firstSlot + at },
+              ...{ ballot: answer.ballot, leader: answer.leader },
+            },
       );
     for (;;) {
       const sequence = this.#printed + 1;
@@ -159,6 +213,10 @@ class Printer {
         this.proposed(result, value);
       }
     }
+  }
+
+  #idOf(sequence: number): ProposalId {
+    return this.#stream?.idOf(sequence) ?? { client: '', session: 0, sequence };
   }
 
   /** The fault of a line, with what became of those before it. */
@@ -181,6 +239,7 @@ class Printer {
           ballot: ballot ?? null,
           leader: leader ?? null,
           own,
+          id: formatProposalId(where.id),
           ...jsonValue(value, this.#base64),
         }),
       );
@@ -202,4 +261,22 @@ class Printer {
     });
     this.#context.io.err(errorLine(named, this.#context.json));
   }
+}
+
+function progressText(progress: Exclude<Progress, { kind: 'chosen' }>, ballot: string | null): string {
+  switch (progress.kind) {
+    case 'forwarded':
+      return `forwarded to proposer ${String(progress.to)}`;
+    case 'promised':
+      return `promised by acceptor ${String(progress.acceptor)}  ballot ${ballot ?? '–'}`;
+    case 'accepted':
+      return `accepted by acceptor ${String(progress.acceptor)}  slot ${String(progress.slot)}  ballot ${ballot ?? '–'}`;
+    case 'untold':
+      return 'nothing more is told: too many proposals are watched, or this end reads too slowly';
+  }
+}
+
+/** Milliseconds with one digit behind the point. */
+function round(ms: number): number {
+  return Math.round(ms * 10) / 10;
 }

@@ -4,6 +4,7 @@
  * Every series exists from the start, at zero, for all label values that are given: a rate over a series that appears with its
  * first event would miss that event. Labels have few values, never a key, a slot or a log's name.
  */
+import { assert } from '../../base/assert.ts';
 import {
   Counter as PromCounter,
   Gauge as PromGauge,
@@ -103,10 +104,66 @@ export class Metrics {
     return this.#registry.metrics();
   }
 
+  /** What the metrics that are named say now, for a status: sums over the series that have these label values. */
+  async activity(of: ActivityNames): Promise<ActivityNow> {
+    const tallies = Object.entries(of.tallies).map(async ([name, [metric, labels]]) => {
+      const values = await this.#values(metric, labels);
+      return { name, count: values.reduce((sum, { value }) => sum + value, 0) };
+    });
+    const times = Object.entries(of.times).map(async ([name, [metric, labels]]) => ({
+      name,
+      ...timesOf(await this.#values(metric, labels)),
+    }));
+    return { tallies: await Promise.all(tallies), times: await Promise.all(times) };
+  }
+
+  async #values(metric: string, labels: Readonly<Record<string, string>>): Promise<Series[]> {
+    const found = this.#registry.getSingleMetric(metric);
+    assert(found !== undefined, 'metrics', () => `there is no metric ${metric}`);
+    const { values } = (await found.get()) as { values: Series[] };
+    return values.filter((each) => Object.entries(labels).every(([name, value]) => each.labels[name] === value));
+  }
+
   /** The media type of that text. */
   get contentType(): string {
     return this.#registry.contentType;
   }
+}
+
+/** Under the name that a status gives it: a metric and the label values that count. */
+type Named = Readonly<Record<string, readonly [metric: string, labels: Readonly<Record<string, string>>]>>;
+
+/** Counters and histograms of seconds that a status shows. */
+export interface ActivityNames {
+  readonly tallies: Named;
+  readonly times: Named;
+}
+
+/** As `Activity` in `common.proto`. */
+export interface ActivityNow {
+  readonly tallies: { readonly name: string; readonly count: number }[];
+  readonly times: { readonly name: string; readonly boundsUs: number[]; readonly counts: number[] }[];
+}
+
+interface Series {
+  readonly value: number;
+  readonly metricName?: string;
+  readonly labels: Readonly<Record<string, string | number>>;
+}
+
+/** The buckets of a histogram, added up over its series: a count for each bound, of what lies between it and the one before. */
+function timesOf(series: readonly Series[]): { boundsUs: number[]; counts: number[] } {
+  const upTo = new Map<number, number>();
+  for (const { metricName = '', labels, value } of series) {
+    if (!metricName.endsWith('_bucket')) continue;
+    const bound = labels['le'] === '+Inf' ? Infinity : Number(labels['le']);
+    upTo.set(bound, (upTo.get(bound) ?? 0) + value);
+  }
+  const bounds = [...upTo.keys()].sort((a, b) => a - b);
+  return {
+    boundsUs: bounds.filter(Number.isFinite).map((bound) => Math.round(bound * 1e6)),
+    counts: bounds.map((bound, at) => (upTo.get(bound) ?? 0) - (at === 0 ? 0 : (upTo.get(bounds[at - 1] ?? 0) ?? 0))),
+  };
 }
 
 /** Every combination of label values; one without labels for a metric that has none. */

@@ -94,6 +94,7 @@ export interface ProposalsDemand {
   readonly payloads: readonly Uint8Array[];
   readonly acknowledged: number;
   readonly retry: boolean;
+  readonly progress: boolean;
 }
 
 export function readProposals(m: Proposals): ProposalsDemand {
@@ -101,7 +102,7 @@ export function readProposals(m: Proposals): ProposalsDemand {
   const acknowledged = whole(m.acknowledged, 'proposals.acknowledged');
   const firstSequence = readSequence(m.firstSequence, m.payloads.length, acknowledged);
   for (const payload of m.payloads) readPayload(payload);
-  return { firstSequence, payloads: m.payloads, acknowledged, retry: m.retry };
+  return { firstSequence, payloads: m.payloads, acknowledged, retry: m.retry, progress: m.progress };
 }
 
 /** A log that a client may propose to or read: not one of Synod's own. */

@@ -23,6 +23,7 @@ import {
   writeBallot,
 } from './fields.ts';
 import { readHeader, writeHeader } from './header.ts';
+import { readProgress, writeProgress } from './progress.ts';
 import type { Header } from './header.ts';
 
 // ── frames ────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -76,6 +77,17 @@ function writePeerMessage(m: PeerMessage): wire.PeerMessage {
           },
         },
       };
+    case 'progress':
+      return {
+        message: {
+          $case: 'progress',
+          value: {
+            id: m.id,
+            incarnation: bytesOf(m.incarnation, INCARNATION_BYTES, 'progress.incarnation'),
+            progress: writeProgress(m.progress, (position) => position),
+          },
+        },
+      };
     case 'finish':
       return { message: { $case: 'finish', value: writeFinish(m) } };
     default:
@@ -108,6 +120,13 @@ function readPeerMessage(frame: wire.PeerMessage): PeerMessage {
         id: whole(m.value.id, 'forwarded.id'),
         incarnation: hexOf(m.value.incarnation, INCARNATION_BYTES, 'forwarded.incarnation'),
         answer: readAnswer(m.value.answer),
+      };
+    case 'progress':
+      return {
+        kind: 'progress',
+        id: whole(m.value.id, 'progress.id'),
+        incarnation: hexOf(m.value.incarnation, INCARNATION_BYTES, 'progress.incarnation'),
+        progress: readProgress(need(m.value.progress, 'progress'), (acceptor) => acceptor),
       };
     case 'finish':
       return readFinish(m.value);
@@ -147,7 +166,7 @@ function readLedLog(led: wire.LedLog): LedLog {
 }
 
 function writeForward(m: Forward): wire.Forward {
-  const { id, log, entry, retry, relayed } = m;
+  const { id, log, entry, retry, relayed, progress } = m;
   const incarnation = bytesOf(m.incarnation, INCARNATION_BYTES, 'forward.incarnation');
   return {
     id,
@@ -156,6 +175,7 @@ function writeForward(m: Forward): wire.Forward {
     entry,
     retry,
     relayed,
+    progress,
     timeoutMs: Math.min(0xffffffff, Math.max(0, Math.floor(m.timeoutMs))),
   };
 }
@@ -166,7 +186,7 @@ function readForward(m: wire.Forward): Forward {
     refuse(
       `forward.entry has ${String(m.entry.length)} bytes: the limit of a value is ${String(LIMITS.valueBytesMax)}`,
     );
-  const { entry, retry, relayed, timeoutMs } = m;
+  const { entry, retry, relayed, timeoutMs, progress } = m;
   const incarnation = hexOf(m.incarnation, INCARNATION_BYTES, 'forward.incarnation');
   return {
     kind: 'forward',
@@ -177,6 +197,7 @@ function readForward(m: wire.Forward): Forward {
     retry,
     relayed,
     timeoutMs,
+    progress,
   };
 }
 

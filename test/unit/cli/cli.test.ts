@@ -78,11 +78,33 @@ describe('propose', () => {
   });
 
   test('prints JSON when it is asked to, before or after the command', async () => {
-    const said = { log: 'l', slot: 0, ballot: BALLOT_TEXT, leader: 1, own: true, value: 'hello' };
+    const id = expect.stringMatching(/^[0-9a-f]{32}\/1\/1$/) as unknown;
+    const said = { log: 'l', slot: 0, ballot: BALLOT_TEXT, leader: 1, own: true, id, value: 'hello' };
     const { out } = await synodctl(['propose', 'hello', '--log', 'l', '--json']);
     expect(out.map((line) => JSON.parse(line) as unknown)).toEqual([said]);
     const other = await synodctl(['--json', 'propose', 'again', '--log', 'l']);
     expect(JSON.parse(other.out[0]!)).toMatchObject({ slot: 1, value: 'again' });
+  });
+
+  test('prints who promised and who voted when it is asked to, of one value and of several', async () => {
+    const shown = ({ out }: Result): string[] => out.map((line) => line.replace(/ {2}after [\d.]+ ms$/, ''));
+    const one = await synodctl(['propose', 'hello', '--progress']);
+    expect(one).toMatchObject({ code: 0, err: [] });
+    expect(shown(one)).toEqual([
+      `default  promised by acceptor 1  ballot ${BALLOT_TEXT}`,
+      `default  accepted by acceptor 1  slot 0  ballot ${BALLOT_TEXT}`,
+      `default  slot 0  ballot ${BALLOT_TEXT}  hello`,
+    ]);
+    const two = await synodctl(['propose', 'a', 'b', '--progress']);
+    expect(shown(two).filter((line) => line.includes('accepted'))).toEqual(
+      [1, 2].map((n) => `default  value ${n}  accepted by acceptor 1  slot 0  ballot ${BALLOT_TEXT}`),
+    );
+    expect((await synodctl(['propose', 'a', 'b'])).out).toHaveLength(2);
+    const [first] = (await synodctl(['propose', 'hello', '--progress', '--json'])).out;
+    expect(JSON.parse(first!)).toEqual({
+      ...{ log: 'default', value: 1, progress: { kind: 'promised', acceptor: 1, ballot: BALLOT_TEXT } },
+      ms: expect.any(Number),
+    });
   });
 
   test('takes many values, from arguments, a file or standard input, and answers in their order', async () => {

@@ -17,6 +17,7 @@ import type {
   SubscribeRequest,
   SubscribeResponse,
 } from '../../../shared/wire/gen/synod/v1/learner_service.ts';
+import type { Progress } from '../../../shared/wire/gen/synod/v1/proposer.ts';
 import { ProposerServiceService } from '../../../shared/wire/gen/synod/v1/proposer_service.ts';
 import type {
   MoveLeaderRequest,
@@ -27,6 +28,8 @@ import type {
   ProposeResponse,
   ProposeStreamRequest,
   ProposeStreamResponse,
+  ProposeWithProgressRequest,
+  ProposeWithProgressResponse,
 } from '../../../shared/wire/gen/synod/v1/proposer_service.ts';
 
 export const BALLOT = { round: 3, proposer: 1, incarnation: Buffer.alloc(8, 0xab), kind: 2 } as const;
@@ -102,9 +105,9 @@ export async function fakeProposer(log: FakeLog, leader = 1): Promise<FakePropos
     ...{ silent: false, breakStreamAfter: Infinity },
     stop: () => server.forceShutdown(),
   };
-  const { propose, openSession, proposeStream, moveLeader } = ProposerServiceService;
+  const { propose, proposeWithProgress, openSession, proposeStream, moveLeader } = ProposerServiceService;
   server.addService(
-    { propose, openSession, proposeStream, moveLeader },
+    { propose, proposeWithProgress, openSession, proposeStream, moveLeader },
     {
       propose: (
         { request }: ServerUnaryCall<ProposeRequest, ProposeResponse>,
@@ -123,6 +126,18 @@ export async function fakeProposer(log: FakeLog, leader = 1): Promise<FakePropos
         const { log: name, client, session, sequence } = request;
         const base = { log: name, slot: apply(), ballot: BALLOT, leader, own: true, client, session, sequence };
         answer(null, { ...base, payload: request.protocol === 1 ? request.payload : Buffer.alloc(0) });
+      },
+      proposeWithProgress: (stream: ServerWritableStream<ProposeWithProgressRequest, ProposeWithProgressResponse>) => {
+        const { propose: request } = stream.request;
+        if (request === undefined) throw new Error('nothing is proposed');
+        const { log: name, client, session, sequence, payload } = request;
+        const slot = log.apply(client, session, sequence, payload);
+        // A kind that only a later version knows is among them.
+        const later = { sequence: 0, kind: 9 as never, member: 0, ballot: undefined, slot: undefined };
+        stream.write({ progress: [...told(0), later], answer: undefined });
+        const answer = { log: name, slot, ballot: BALLOT, leader, payload: Buffer.alloc(0), own: true };
+        stream.write({ progress: [], answer: { ...answer, client, session, sequence } });
+        stream.end();
       },
       openSession: (
         { request }: ServerUnaryCall<OpenSessionRequest, OpenSessionResponse>,
@@ -152,7 +167,7 @@ export async function fakeProposer(log: FakeLog, leader = 1): Promise<FakePropos
             client = hello.client;
             session = hello.session ?? log.open(client);
             const welcome = { client, session, window: log.window, leader };
-            stream.write({ welcome, chosen: [], refused: [] });
+            stream.write({ welcome, chosen: [], refused: [], progress: [] });
           }
           const chosen = message.proposals.flatMap(({ firstSequence, payloads }) =>
             payloads.map((payload, at) => {
@@ -164,7 +179,8 @@ export async function fakeProposer(log: FakeLog, leader = 1): Promise<FakePropos
           if (seen >= fake.breakStreamAfter) {
             fake.breakStreamAfter = Infinity;
             stream.emit('error', statusOf({ code: 14, outcome: 'unknown' }));
-          } else if (chosen.length > 0) stream.write({ welcome: undefined, chosen, refused: [] });
+          } else if (chosen.length > 0)
+            stream.write({ welcome: undefined, chosen, refused: [], progress: progressOf(message) });
         });
       },
     },
@@ -221,6 +237,23 @@ export async function fakeLearner(log: FakeLog): Promise<FakeLearner> {
   return fake;
 }
 
+/** Acceptor 1 promised and accepted each proposal that asks for it. */
+function progressOf({ proposals }: ProposeStreamRequest): Progress[] {
+  return proposals.flatMap(({ firstSequence, payloads, progress }) =>
+    progress ? payloads.flatMap((_, at) => told(firstSequence + at)) : [],
+  );
+}
+
+function told(sequence: number): Progress[] {
+  return ([2, 3] as const).map((kind) => ({
+    sequence,
+    kind,
+    member: 1,
+    ballot: BALLOT,
+    slot: kind === 3 ? 0 : undefined,
+  }));
+}
+
 /** An acceptor that says only this of what its journal is kept for. */
 export async function fakeAcceptor(keptBecause: string): Promise<Fake> {
   const server = new Server();
@@ -231,7 +264,7 @@ export async function fakeAcceptor(keptBecause: string): Promise<Fake> {
     {
       status: (_call: unknown, answer: sendUnaryData<AcceptorServiceStatusResponse>) => {
         const said = { process: undefined, introduction: undefined, speaks: true, silentBecause: '', journal, logs: 0 };
-        answer(null, { ...said, queues: [], links: [], header: undefined });
+        answer(null, { ...said, queues: [], links: [], header: undefined, activity: undefined });
       },
       logs: (_call: unknown, answer: sendUnaryData<AcceptorServiceLogsResponse>) => {
         answer(null, { logs: [], more: false });

@@ -250,9 +250,14 @@ describe.each(HOMES)('a learner store in $name', ({ make }) => {
           expect(other.progress('x')).toMatchObject({ next: 333, visible: 333 });
           expect(other.digestAt('x', 512)).toBeUndefined();
         }
+        expect(header.upTo).toBe(1700);
         await expect(other.apply(batchesOf('x', entries, () => 5, 333))).rejects.toThrow(/being taken from a snapshot/);
         await incoming.finish();
         expect(seen(other, 'x')).toEqual(seen(store, 'x'));
+        // Also where the log ends, and only there.
+        expect(other.digestAt('x', 1700)).toEqual(header.digest);
+        expect(store.digestAt('x', 1700)).toEqual(header.digest);
+        expect([other.digestAt('x', 1699), other.digestAt('x', 1701)]).toEqual([undefined, undefined]);
         const more = batchesOf('x', someLog(1900), () => 60, 1700);
         await store.apply(more);
         await other.apply(more);

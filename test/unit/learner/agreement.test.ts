@@ -42,6 +42,28 @@ describe('R11, among learners', () => {
     expect(agreement.verdict().kind).toBe('upheld');
   });
 
+  test('a difference at the end of a log that rested is judged anew at the next slot, once the log moved', () => {
+    const agreement = new Agreement(3);
+    agreement.compare(2, 'x', 100, A, B);
+    expect([...agreement.disputes()]).toEqual([{ log: 'x', slot: 100, mine: A }]);
+    agreement.compare(3, 'x', 256, C, B);
+    expect([...agreement.disputes()]).toEqual([{ log: 'x', slot: 256, mine: C }]);
+    agreement.compare(2, 'x', 256, C, B);
+    expect(agreement.verdict().kind).toBe('outvoted');
+    // The control: a fixed slot can be asked for at any time, and stays.
+    agreement.compare(2, 'x', 300, C, A);
+    expect([...agreement.disputes()]).toEqual([{ log: 'x', slot: 256, mine: C }]);
+  });
+
+  test('who is equal at a later slot is equal below it, so a dispute ends there too', () => {
+    const agreement = new Agreement(2);
+    agreement.compare(2, 'x', 256, A, B);
+    agreement.compare(2, 'x', 200, A, A);
+    expect(agreement.isDisputed()).toBe(true);
+    expect(agreement.compare(2, 'x', 512, C, C)).toBe(true);
+    expect(agreement.isDisputed()).toBe(false);
+  });
+
   test('three that all differ have no majority, though each differs from two', () => {
     const agreement = new Agreement(3);
     agreement.compare(2, 'x', 256, A, B);

@@ -3,7 +3,7 @@ import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import protobuf from 'protobufjs';
 import { SynodError } from '../../../shared/base/errors.ts';
-import { decodeEntry, encodeEntry } from '../../../shared/machine/entry.ts';
+import { decodeEntry, ENTRY_ID_BYTES, encodeEntry, readEntryId } from '../../../shared/machine/entry.ts';
 import type { Entry } from '../../../shared/machine/entry.ts';
 
 fc.configureGlobal({ seed: 20261123 });
@@ -103,5 +103,29 @@ describe('the entry codec', () => {
     expect(refusalOf([...command, 0x20, 5, 0x28, 5])).toMatch(/sequence number 5 and acknowledges numbers up to 5/);
     expect(() => encodeEntry({ kind: 'open-session', client: 'AB'.repeat(16) })).toThrow(/lower-case hex/);
     expect(() => encodeEntry({ kind: 'open-session', client: 'ab' })).toThrow(/2 hex digits instead of 32/);
+  });
+});
+
+describe('the id of an entry', () => {
+  test('is read out of its first bytes, whatever comes after them', () => {
+    fc.assert(
+      fc.property(entries, (entry) => {
+        const head = new Uint8Array(ENTRY_ID_BYTES);
+        head.set(encodeEntry(entry).subarray(0, ENTRY_ID_BYTES));
+        const { client: c, session, sequence } = { client: '', session: 0, sequence: 0, ...entry };
+        const kind = entry.kind === 'no-op' ? 'unknown' : entry.kind;
+        expect(readEntryId(head)).toEqual({ kind, client: c, session, sequence });
+      }),
+    );
+  });
+
+  test.each([
+    ['no bytes', []],
+    ['bytes of another encoder', [0x32, 1, 0, 0x08, 3]],
+    ['a client id that is too short', [0x08, 3, 0x12, 2, 1, 1]],
+    ['half a number', [0x08, 3, 0x12, 16, ...new Array<number>(16).fill(1), 0x18, 0x80]],
+  ])('is unknown for %s, or read as far as it goes', (_, bytes) => {
+    const id = readEntryId(Uint8Array.from(bytes));
+    expect([id.client.length, id.sequence]).toEqual([id.kind === 'unknown' ? 0 : 32, 0]);
   });
 });

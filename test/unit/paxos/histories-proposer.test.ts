@@ -13,6 +13,16 @@ import { majority } from '../../../shared/paxos/quorum.ts';
 import { createAdmission } from '../../../services/proposer/admission.ts';
 
 const NO_OP = encodeEntry({ kind: 'no-op' });
+/** What a proposal carries for people. */
+const ASIDE = {
+  progress: false,
+  protocol: 'multi',
+  cameAsRetry: false,
+  lastSlot: -1,
+  earlierSlot: -1,
+  rounds: 0,
+} as const;
+
 const LOG = 'a';
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
 const value = (text: string): Batch => Batch.of([bytes(text)]);
@@ -184,6 +194,7 @@ test('a late page of an earlier finish does not answer a later one (R10, R2)', (
       deadline: 1e9,
       via: undefined,
       relayed: false,
+      ...ASIDE,
     });
     leader.pump();
   };
@@ -390,6 +401,7 @@ test('a leader that one acceptor refused for space still gives up without a quor
     deadline: 1e9,
     via: undefined,
     relayed: false,
+    ...ASIDE,
   });
   leader.pump();
   leader.onRejected(0, {
@@ -453,6 +465,7 @@ test('a deposed leader does not refuse a session that it has not heard of with o
     deadline: 1e9,
     via: undefined,
     relayed: false,
+    ...ASIDE,
   });
   leader.pump();
   expect(ctx.out.filter((e) => e.kind === 'answer')).toEqual([]);

@@ -96,6 +96,7 @@ describe('forwarding', () => {
       retry: false,
       relayed: true,
       timeoutMs: 900,
+      progress: false,
     });
     expect(toPeers(rig, 'forward')).toEqual([]);
     expect(toPeers(rig, 'forwarded')).toEqual([
@@ -314,7 +315,7 @@ describe('shutting down', () => {
       const rig = two();
       const forward = { kind: 'forward', id: 7, incarnation: 'c', log: HERS, entry: bytes('x'), retry: false } as const;
       // Refused as led by somebody who is not heard of, the log waits here.
-      rig.peer(2, { ...forward, relayed: false, timeoutMs: 5_000 });
+      rig.peer(2, { ...forward, relayed: false, timeoutMs: 5_000, progress: false });
       for (const { ballot } of rig.take('prepare'))
         for (const a of [0, 1]) rig.from(a, rejected(ballot, classic(1, 9), { log: HERS, reason: 'led', leader: 9 }));
       rig.hear(2);

@@ -34,6 +34,30 @@ class TestClock implements Clock {
 describe('metrics', () => {
   const metrics = new Metrics({ role: 'proposer', id: 2 });
 
+  test('are summed for a status over the series that are meant, times by what lies between two bounds', async () => {
+    const own = new Metrics({ role: 'proposer', id: 3 });
+    const counter = own.counter('synod_status_total', 'A test', { protocol: ['basic', 'multi'], outcome: ['a', 'b'] });
+    const times = own.histogram('synod_status_seconds', 'A test', { acceptor: ['1', '2'] }, [0.001, 0.01]);
+    counter.inc({ protocol: 'basic', outcome: 'a' }, 2);
+    counter.inc({ protocol: 'multi', outcome: 'a' }, 3);
+    counter.inc({ protocol: 'multi', outcome: 'b' }, 7);
+    for (const seconds of [0.0005, 0.002, 0.003, 5]) times.observe({ acceptor: '1' }, seconds);
+    times.observe({ acceptor: '2' }, 0.002);
+    const activity = await own.activity({
+      tallies: { a: ['synod_status_total', { outcome: 'a' }], all: ['synod_status_total', {}] },
+      times: { both: ['synod_status_seconds', {}], one: ['synod_status_seconds', { acceptor: '2' }] },
+    });
+    expect(activity.tallies).toEqual([
+      { name: 'a', count: 5 },
+      { name: 'all', count: 12 },
+    ]);
+    expect(activity.times).toEqual([
+      { name: 'both', boundsUs: [1_000, 10_000], counts: [1, 3, 1] },
+      { name: 'one', boundsUs: [1_000, 10_000], counts: [0, 1, 0] },
+    ]);
+    await expect(own.activity({ tallies: { x: ['synod_no_such', {}] }, times: {} })).rejects.toThrow(/synod_no_such/);
+  });
+
   test('exist at zero for every combination of label values', async () => {
     metrics.counter('synod_test_total', 'A test', { protocol: ['basic', 'multi'], outcome: ['chosen', 'refused'] });
     metrics.histogram('synod_test_seconds', 'A test', { phase: ['1', '2'] });

@@ -35,7 +35,7 @@ import {
   SessionResponse,
   WouldPromise,
 } from "./acceptor.ts";
-import { Header, Link, Process, Queue, Remembered } from "./common.ts";
+import { Activity, Header, Link, Process, Queue, Remembered } from "./common.ts";
 
 export const protobufPackage = "synod.v1";
 
@@ -128,6 +128,7 @@ export interface AcceptorServiceStatusResponse {
   queues: Queue[];
   links: Link[];
   header: Header | undefined;
+  activity: Activity | undefined;
 }
 
 export interface AcceptorServiceLogsRequest {
@@ -977,6 +978,7 @@ function createBaseAcceptorServiceStatusResponse(): AcceptorServiceStatusRespons
     queues: [],
     links: [],
     header: undefined,
+    activity: undefined,
   };
 }
 
@@ -1008,6 +1010,9 @@ export const AcceptorServiceStatusResponse: MessageFns<AcceptorServiceStatusResp
     }
     if (message.header !== undefined) {
       Header.encode(message.header, writer.uint32(74).fork()).join();
+    }
+    if (message.activity !== undefined) {
+      Activity.encode(message.activity, writer.uint32(82).fork()).join();
     }
     return writer;
   },
@@ -1097,6 +1102,14 @@ export const AcceptorServiceStatusResponse: MessageFns<AcceptorServiceStatusResp
             message.header = Header.decode(reader, reader.uint32());
             continue;
           }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.activity = Activity.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1132,6 +1145,9 @@ export const AcceptorServiceStatusResponse: MessageFns<AcceptorServiceStatusResp
     message.links = object.links?.map((e) => Link.fromPartial(e)) || [];
     message.header = (object.header !== undefined && object.header !== null)
       ? Header.fromPartial(object.header)
+      : undefined;
+    message.activity = (object.activity !== undefined && object.activity !== null)
+      ? Activity.fromPartial(object.activity)
       : undefined;
     return message;
   },

@@ -110,7 +110,12 @@ export interface Ballot {
 export interface Header {
   /** The cluster's id. Empty from a client: not checked. Every other role names it. */
   cluster: string;
-  /** 8 bytes, the id of the configuration. Empty from a client: not checked. Every other role names it. */
+  /**
+   * 8 bytes, the id of the configuration. Empty from a client: not checked. Every other role names it. It is the first 8 bytes of
+   * the SHA-256 of four lines, each ended by a line feed: "synod configuration 1", "cluster " and the cluster's id, "acceptors "
+   * and the acceptors' ids in ascending order with commas between, "quorum " and the quorum system in its canonical form, which
+   * `synodctl quorum` prints: "majority".
+   */
   configuration: Uint8Array;
   role: Role;
   /** The sender's number among those of its role, from 1 on. 0 for a client. */
@@ -156,6 +161,31 @@ export interface Queue {
   limit: number;
   /** What was refused because it did not fit, since the start. */
   refused: number;
+}
+
+/**
+ * What a process did since its start, out of its metrics: numbers that only grow. The difference of two answers is what happened
+ * between them; which names there are, each role says for itself.
+ */
+export interface Activity {
+  tallies: Tally[];
+  times: Times[];
+}
+
+export interface Tally {
+  name: string;
+  count: number;
+}
+
+/**
+ * How long something took, and how often. One count for each bound, of what took no longer than this bound and longer than the one
+ * before it, and one more for what took longer than all of them.
+ */
+export interface Times {
+  name: string;
+  /** Microseconds, ascending. */
+  boundsUs: number[];
+  counts: number[];
 }
 
 /** How well somebody hears another member of the cluster. */
@@ -659,6 +689,247 @@ export const Queue: MessageFns<Queue> = {
     message.length = object.length ?? 0;
     message.limit = object.limit ?? 0;
     message.refused = object.refused ?? 0;
+    return message;
+  },
+};
+
+function createBaseActivity(): Activity {
+  return { tallies: [], times: [] };
+}
+
+export const Activity: MessageFns<Activity> = {
+  encode(message: Activity, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.tallies) {
+      Tally.encode(v!, writer.uint32(10).fork()).join();
+    }
+    for (const v of message.times) {
+      Times.encode(v!, writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Activity {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseActivity();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.tallies.push(Tally.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.times.push(Times.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<Activity>, I>>(base?: I): Activity {
+    return Activity.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<Activity>, I>>(object: I): Activity {
+    const message = createBaseActivity();
+    message.tallies = object.tallies?.map((e) => Tally.fromPartial(e)) || [];
+    message.times = object.times?.map((e) => Times.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseTally(): Tally {
+  return { name: "", count: 0 };
+}
+
+export const Tally: MessageFns<Tally> = {
+  encode(message: Tally, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.name !== "") {
+      writer.uint32(10).string(message.name);
+    }
+    if (message.count !== 0) {
+      writer.uint32(16).uint64(message.count);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Tally {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseTally();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.count = longToNumber(reader.uint64());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<Tally>, I>>(base?: I): Tally {
+    return Tally.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<Tally>, I>>(object: I): Tally {
+    const message = createBaseTally();
+    message.name = object.name ?? "";
+    message.count = object.count ?? 0;
+    return message;
+  },
+};
+
+function createBaseTimes(): Times {
+  return { name: "", boundsUs: [], counts: [] };
+}
+
+export const Times: MessageFns<Times> = {
+  encode(message: Times, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.name !== "") {
+      writer.uint32(10).string(message.name);
+    }
+    if (message.boundsUs.length !== 0) {
+      writer.uint32(18).fork();
+      for (const v of message.boundsUs) {
+        writer.uint64(v);
+      }
+      writer.join();
+    }
+    if (message.counts.length !== 0) {
+      writer.uint32(26).fork();
+      for (const v of message.counts) {
+        writer.uint64(v);
+      }
+      writer.join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Times {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseTimes();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag === 16) {
+              message.boundsUs.push(longToNumber(reader.uint64()));
+
+              continue;
+            }
+
+            if (tag === 18) {
+              const end2 = reader.uint32() + reader.pos;
+              while (reader.pos < end2) {
+                message.boundsUs.push(longToNumber(reader.uint64()));
+              }
+
+              continue;
+            }
+
+            break;
+          }
+          case 3: {
+            if (tag === 24) {
+              message.counts.push(longToNumber(reader.uint64()));
+
+              continue;
+            }
+
+            if (tag === 26) {
+              const end2 = reader.uint32() + reader.pos;
+              while (reader.pos < end2) {
+                message.counts.push(longToNumber(reader.uint64()));
+              }
+
+              continue;
+            }
+
+            break;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<Times>, I>>(base?: I): Times {
+    return Times.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<Times>, I>>(object: I): Times {
+    const message = createBaseTimes();
+    message.name = object.name ?? "";
+    message.boundsUs = object.boundsUs?.map((e) => e) || [];
+    message.counts = object.counts?.map((e) => e) || [];
     return message;
   },
 };

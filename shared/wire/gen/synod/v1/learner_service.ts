@@ -22,7 +22,7 @@ import {
   type ServiceError,
   type UntypedServiceImplementation,
 } from "@grpc/grpc-js";
-import { Header, Link, Process, Queue, Remembered } from "./common.ts";
+import { Activity, Header, Link, Process, Queue, Remembered } from "./common.ts";
 import {
   AnswerFound,
   AnswerQuestion,
@@ -131,6 +131,7 @@ export interface LearnerServiceStatusResponse {
   links: Link[];
   /** What it remembers of the acceptors. */
   acceptors: RememberedAcceptor[];
+  activity: Activity | undefined;
 }
 
 export interface RememberedAcceptor {
@@ -986,6 +987,7 @@ function createBaseLearnerServiceStatusResponse(): LearnerServiceStatusResponse 
     queues: [],
     links: [],
     acceptors: [],
+    activity: undefined,
   };
 }
 
@@ -1020,6 +1022,9 @@ export const LearnerServiceStatusResponse: MessageFns<LearnerServiceStatusRespon
     }
     for (const v of message.acceptors) {
       RememberedAcceptor.encode(v!, writer.uint32(82).fork()).join();
+    }
+    if (message.activity !== undefined) {
+      Activity.encode(message.activity, writer.uint32(90).fork()).join();
     }
     return writer;
   },
@@ -1117,6 +1122,14 @@ export const LearnerServiceStatusResponse: MessageFns<LearnerServiceStatusRespon
             message.acceptors.push(RememberedAcceptor.decode(reader, reader.uint32()));
             continue;
           }
+          case 11: {
+            if (tag !== 90) {
+              break;
+            }
+
+            message.activity = Activity.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1148,6 +1161,9 @@ export const LearnerServiceStatusResponse: MessageFns<LearnerServiceStatusRespon
     message.queues = object.queues?.map((e) => Queue.fromPartial(e)) || [];
     message.links = object.links?.map((e) => Link.fromPartial(e)) || [];
     message.acceptors = object.acceptors?.map((e) => RememberedAcceptor.fromPartial(e)) || [];
+    message.activity = (object.activity !== undefined && object.activity !== null)
+      ? Activity.fromPartial(object.activity)
+      : undefined;
     return message;
   },
 };

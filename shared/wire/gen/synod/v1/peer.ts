@@ -7,6 +7,7 @@
 /* eslint-disable */
 import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
 import { Ballot, Outcome } from "./common.ts";
+import { Progress } from "./proposer.ts";
 
 export const protobufPackage = "synod.v1";
 
@@ -63,6 +64,8 @@ export interface Forward {
   incarnation: Uint8Array;
   /** It came to the sender from another proposer, which does not hear the leader. It goes no further than the receiver. */
   relayed: boolean;
+  /** Its caller wants to hear what happens to it. */
+  progress: boolean;
 }
 
 export interface Forwarded {
@@ -73,6 +76,15 @@ export interface Forwarded {
     | undefined;
   /** As in Forward. */
   incarnation: Uint8Array;
+}
+
+/** What happened to a forwarded proposal whose caller wants to hear of it. */
+export interface ForwardedProgress {
+  id: number;
+  /** As in Forward. */
+  incarnation: Uint8Array;
+  /** Acceptors are named by their place in the configuration, from 0 on. */
+  progress: Progress | undefined;
 }
 
 export interface Chosen {
@@ -114,6 +126,7 @@ export interface PeerMessage {
     | { $case: "forward"; value: Forward }
     | { $case: "forwarded"; value: Forwarded }
     | { $case: "finish"; value: Finish }
+    | { $case: "progress"; value: ForwardedProgress }
     | undefined;
 }
 
@@ -463,6 +476,7 @@ function createBaseForward(): Forward {
     timeoutMs: 0,
     incarnation: new Uint8Array(0),
     relayed: false,
+    progress: false,
   };
 }
 
@@ -488,6 +502,9 @@ export const Forward: MessageFns<Forward> = {
     }
     if (message.relayed !== false) {
       writer.uint32(56).bool(message.relayed);
+    }
+    if (message.progress !== false) {
+      writer.uint32(64).bool(message.progress);
     }
     return writer;
   },
@@ -561,6 +578,14 @@ export const Forward: MessageFns<Forward> = {
             message.relayed = reader.bool();
             continue;
           }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.progress = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -585,6 +610,7 @@ export const Forward: MessageFns<Forward> = {
     message.timeoutMs = object.timeoutMs ?? 0;
     message.incarnation = object.incarnation ?? new Uint8Array(0);
     message.relayed = object.relayed ?? false;
+    message.progress = object.progress ?? false;
     return message;
   },
 };
@@ -690,6 +716,87 @@ export const Forwarded: MessageFns<Forwarded> = {
       }
     }
     message.incarnation = object.incarnation ?? new Uint8Array(0);
+    return message;
+  },
+};
+
+function createBaseForwardedProgress(): ForwardedProgress {
+  return { id: 0, incarnation: new Uint8Array(0), progress: undefined };
+}
+
+export const ForwardedProgress: MessageFns<ForwardedProgress> = {
+  encode(message: ForwardedProgress, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== 0) {
+      writer.uint32(8).uint64(message.id);
+    }
+    if (message.incarnation.length !== 0) {
+      writer.uint32(18).bytes(message.incarnation);
+    }
+    if (message.progress !== undefined) {
+      Progress.encode(message.progress, writer.uint32(26).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ForwardedProgress {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseForwardedProgress();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.id = longToNumber(reader.uint64());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.incarnation = reader.bytes();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.progress = Progress.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<ForwardedProgress>, I>>(base?: I): ForwardedProgress {
+    return ForwardedProgress.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<ForwardedProgress>, I>>(object: I): ForwardedProgress {
+    const message = createBaseForwardedProgress();
+    message.id = object.id ?? 0;
+    message.incarnation = object.incarnation ?? new Uint8Array(0);
+    message.progress = (object.progress !== undefined && object.progress !== null)
+      ? Progress.fromPartial(object.progress)
+      : undefined;
     return message;
   },
 };
@@ -985,6 +1092,9 @@ export const PeerMessage: MessageFns<PeerMessage> = {
       case "finish":
         Finish.encode(message.message.value, writer.uint32(58).fork()).join();
         break;
+      case "progress":
+        ForwardedProgress.encode(message.message.value, writer.uint32(66).fork()).join();
+        break;
     }
     return writer;
   },
@@ -1058,6 +1168,14 @@ export const PeerMessage: MessageFns<PeerMessage> = {
             message.message = { $case: "finish", value: Finish.decode(reader, reader.uint32()) };
             continue;
           }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.message = { $case: "progress", value: ForwardedProgress.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1115,6 +1233,12 @@ export const PeerMessage: MessageFns<PeerMessage> = {
       case "finish": {
         if (object.message?.value !== undefined && object.message?.value !== null) {
           message.message = { $case: "finish", value: Finish.fromPartial(object.message.value) };
+        }
+        break;
+      }
+      case "progress": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "progress", value: ForwardedProgress.fromPartial(object.message.value) };
         }
         break;
       }

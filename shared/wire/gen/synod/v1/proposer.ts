@@ -32,6 +32,29 @@ export namespace Protocol {
   export type PROTOCOL_FAST = typeof Protocol.PROTOCOL_FAST;
 }
 
+/** What happened to a proposal on its way, told to a caller that asked for it. It explains; the answer decides. */
+export const ProgressKind = {
+  PROGRESS_KIND_UNSPECIFIED: 0,
+  /** PROGRESS_KIND_FORWARDED - It was given to another proposer, to lead it. */
+  PROGRESS_KIND_FORWARDED: 1,
+  /** PROGRESS_KIND_PROMISED - An acceptor has promised the ballot at which it is, or will be, proposed. */
+  PROGRESS_KIND_PROMISED: 2,
+  /** PROGRESS_KIND_ACCEPTED - An acceptor voted for it. */
+  PROGRESS_KIND_ACCEPTED: 3,
+  /** PROGRESS_KIND_UNTOLD - Nothing more is told of it: too many proposals are watched, or the caller reads too slowly. */
+  PROGRESS_KIND_UNTOLD: 4,
+} as const;
+
+export type ProgressKind = typeof ProgressKind[keyof typeof ProgressKind];
+
+export namespace ProgressKind {
+  export type PROGRESS_KIND_UNSPECIFIED = typeof ProgressKind.PROGRESS_KIND_UNSPECIFIED;
+  export type PROGRESS_KIND_FORWARDED = typeof ProgressKind.PROGRESS_KIND_FORWARDED;
+  export type PROGRESS_KIND_PROMISED = typeof ProgressKind.PROGRESS_KIND_PROMISED;
+  export type PROGRESS_KIND_ACCEPTED = typeof ProgressKind.PROGRESS_KIND_ACCEPTED;
+  export type PROGRESS_KIND_UNTOLD = typeof ProgressKind.PROGRESS_KIND_UNTOLD;
+}
+
 /** How a log stands at a proposer. */
 export const Leading = {
   LEADING_UNSPECIFIED: 0,
@@ -79,6 +102,8 @@ export interface Proposals {
   acknowledged: number;
   /** Some of these were sent before. */
   retry: boolean;
+  /** Tell what happens to each on its way. */
+  progress: boolean;
 }
 
 /** The proposals [first_sequence, first_sequence + count) were chosen at the slots [first_slot, first_slot + count). */
@@ -101,6 +126,20 @@ export interface ProposalsRefused {
   outcome: Outcome;
   /** host:port of the proposer to try instead. */
   leader: string;
+}
+
+export interface Progress {
+  /** On a stream: the number of the proposal. */
+  sequence: number;
+  kind: ProgressKind;
+  /** FORWARDED: the proposer. PROMISED, ACCEPTED: the acceptor. */
+  member: number;
+  /** PROMISED, ACCEPTED. */
+  ballot?:
+    | Ballot
+    | undefined;
+  /** ACCEPTED. */
+  slot?: number | undefined;
 }
 
 export interface ProposerLog {
@@ -318,7 +357,7 @@ export const ProposeStreamWelcome: MessageFns<ProposeStreamWelcome> = {
 };
 
 function createBaseProposals(): Proposals {
-  return { firstSequence: 0, payloads: [], acknowledged: 0, retry: false };
+  return { firstSequence: 0, payloads: [], acknowledged: 0, retry: false, progress: false };
 }
 
 export const Proposals: MessageFns<Proposals> = {
@@ -334,6 +373,9 @@ export const Proposals: MessageFns<Proposals> = {
     }
     if (message.retry !== false) {
       writer.uint32(32).bool(message.retry);
+    }
+    if (message.progress !== false) {
+      writer.uint32(40).bool(message.progress);
     }
     return writer;
   },
@@ -383,6 +425,14 @@ export const Proposals: MessageFns<Proposals> = {
             message.retry = reader.bool();
             continue;
           }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.progress = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -404,6 +454,7 @@ export const Proposals: MessageFns<Proposals> = {
     message.payloads = object.payloads?.map((e) => e) || [];
     message.acknowledged = object.acknowledged ?? 0;
     message.retry = object.retry ?? false;
+    message.progress = object.progress ?? false;
     return message;
   },
 };
@@ -624,6 +675,111 @@ export const ProposalsRefused: MessageFns<ProposalsRefused> = {
     message.message = object.message ?? "";
     message.outcome = object.outcome ?? 0;
     message.leader = object.leader ?? "";
+    return message;
+  },
+};
+
+function createBaseProgress(): Progress {
+  return { sequence: 0, kind: 0, member: 0, ballot: undefined, slot: undefined };
+}
+
+export const Progress: MessageFns<Progress> = {
+  encode(message: Progress, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.sequence !== 0) {
+      writer.uint32(8).uint64(message.sequence);
+    }
+    if (message.kind !== 0) {
+      writer.uint32(16).int32(message.kind);
+    }
+    if (message.member !== 0) {
+      writer.uint32(24).uint32(message.member);
+    }
+    if (message.ballot !== undefined) {
+      Ballot.encode(message.ballot, writer.uint32(34).fork()).join();
+    }
+    if (message.slot !== undefined) {
+      writer.uint32(40).uint64(message.slot);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Progress {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseProgress();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.sequence = longToNumber(reader.uint64());
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.kind = reader.int32() as any;
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.member = reader.uint32();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.ballot = Ballot.decode(reader, reader.uint32());
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.slot = longToNumber(reader.uint64());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<Progress>, I>>(base?: I): Progress {
+    return Progress.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<Progress>, I>>(object: I): Progress {
+    const message = createBaseProgress();
+    message.sequence = object.sequence ?? 0;
+    message.kind = object.kind ?? 0;
+    message.member = object.member ?? 0;
+    message.ballot = (object.ballot !== undefined && object.ballot !== null)
+      ? Ballot.fromPartial(object.ballot)
+      : undefined;
+    message.slot = object.slot ?? undefined;
     return message;
   },
 };

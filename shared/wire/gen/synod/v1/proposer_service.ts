@@ -12,16 +12,20 @@ import {
   Client,
   type ClientDuplexStream,
   type ClientOptions,
+  type ClientReadableStream,
   type ClientUnaryCall,
   type handleBidiStreamingCall,
+  type handleServerStreamingCall,
   type handleUnaryCall,
   makeGenericClientConstructor,
   type Metadata,
   type ServiceError,
   type UntypedServiceImplementation,
 } from "@grpc/grpc-js";
-import { Ballot, Header, Link, Process, Queue } from "./common.ts";
+import { Activity, Ballot, Header, Link, Process, Queue } from "./common.ts";
+import { ProposalCount, ProposalRecord } from "./history.ts";
 import {
+  Progress,
   Proposals,
   ProposalsChosen,
   ProposalsRefused,
@@ -77,6 +81,16 @@ export interface ProposeResponse {
   sequence: number;
 }
 
+export interface ProposeWithProgressRequest {
+  propose: ProposeRequest | undefined;
+}
+
+export interface ProposeWithProgressResponse {
+  progress: Progress[];
+  /** In the last message, and only there. */
+  answer: ProposeResponse | undefined;
+}
+
 export interface ProposeStreamRequest {
   /** In the first message, and only there. */
   hello: ProposeStreamHello | undefined;
@@ -88,12 +102,14 @@ export interface ProposeStreamResponse {
   welcome: ProposeStreamWelcome | undefined;
   chosen: ProposalsChosen[];
   refused: ProposalsRefused[];
+  /** Of proposals that asked for it, each before its answer. */
+  progress: Progress[];
 }
 
 export interface OpenSessionRequest {
   header: Header | undefined;
   log: string;
-  /** 16 random bytes. */
+  /** 16 random bytes. Opening again under the same id answers with the same session; one that expired needs a new id. */
   client: Uint8Array;
 }
 
@@ -139,6 +155,7 @@ export interface ProposerServiceStatusResponse {
   queued: number;
   queues: Queue[];
   links: Link[];
+  activity: Activity | undefined;
 }
 
 export interface ProposerServiceLogsRequest {
@@ -161,6 +178,50 @@ export interface ProposerServiceLogsResponse {
   logs: ProposerLog[];
   /** There are more after the last of these. */
   more: boolean;
+}
+
+export interface HistoryRequest {
+  header:
+    | Header
+    | undefined;
+  /** Only of this log. */
+  log: string;
+  /** Only of clients whose id begins with these bytes, 16 at most. */
+  client: Uint8Array;
+  session?: number | undefined;
+  sequence?:
+    | number
+    | undefined;
+  /** Only what was chosen, or sent, in this slot. */
+  slot?:
+    | number
+    | undefined;
+  /** Only records below this number. 0: from the newest on. */
+  before: number;
+  /** 1 to 1,000. 0: 100. */
+  limit: number;
+  /** Also openings of sessions. */
+  sessions: boolean;
+}
+
+export interface HistoryResponse {
+  header:
+    | Header
+    | undefined;
+  /** Newest first. */
+  records: ProposalRecord[];
+  /** Ask on with this as `before`. Left out: there is nothing more. A page may hold few records or none, and not be the last. */
+  nextBefore?:
+    | number
+    | undefined;
+  /** Of all proposals that clients asked for here since the start, whether their records are still kept or not. */
+  counts: ProposalCount[];
+  /** How many ended here since the start; records are numbered 1 to this. */
+  ended: number;
+  /** How many records are kept, and at most (history.proposals; history.bytes may keep fewer). */
+  kept: number;
+  keptMax: number;
+  uptimeMs: number;
 }
 
 function createBaseProposeRequest(): ProposeRequest {
@@ -489,6 +550,132 @@ export const ProposeResponse: MessageFns<ProposeResponse> = {
   },
 };
 
+function createBaseProposeWithProgressRequest(): ProposeWithProgressRequest {
+  return { propose: undefined };
+}
+
+export const ProposeWithProgressRequest: MessageFns<ProposeWithProgressRequest> = {
+  encode(message: ProposeWithProgressRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.propose !== undefined) {
+      ProposeRequest.encode(message.propose, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ProposeWithProgressRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseProposeWithProgressRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.propose = ProposeRequest.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<ProposeWithProgressRequest>, I>>(base?: I): ProposeWithProgressRequest {
+    return ProposeWithProgressRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<ProposeWithProgressRequest>, I>>(object: I): ProposeWithProgressRequest {
+    const message = createBaseProposeWithProgressRequest();
+    message.propose = (object.propose !== undefined && object.propose !== null)
+      ? ProposeRequest.fromPartial(object.propose)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseProposeWithProgressResponse(): ProposeWithProgressResponse {
+  return { progress: [], answer: undefined };
+}
+
+export const ProposeWithProgressResponse: MessageFns<ProposeWithProgressResponse> = {
+  encode(message: ProposeWithProgressResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.progress) {
+      Progress.encode(v!, writer.uint32(10).fork()).join();
+    }
+    if (message.answer !== undefined) {
+      ProposeResponse.encode(message.answer, writer.uint32(18).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ProposeWithProgressResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseProposeWithProgressResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.progress.push(Progress.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.answer = ProposeResponse.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<ProposeWithProgressResponse>, I>>(base?: I): ProposeWithProgressResponse {
+    return ProposeWithProgressResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<ProposeWithProgressResponse>, I>>(object: I): ProposeWithProgressResponse {
+    const message = createBaseProposeWithProgressResponse();
+    message.progress = object.progress?.map((e) => Progress.fromPartial(e)) || [];
+    message.answer = (object.answer !== undefined && object.answer !== null)
+      ? ProposeResponse.fromPartial(object.answer)
+      : undefined;
+    return message;
+  },
+};
+
 function createBaseProposeStreamRequest(): ProposeStreamRequest {
   return { hello: undefined, proposals: [] };
 }
@@ -559,7 +746,7 @@ export const ProposeStreamRequest: MessageFns<ProposeStreamRequest> = {
 };
 
 function createBaseProposeStreamResponse(): ProposeStreamResponse {
-  return { welcome: undefined, chosen: [], refused: [] };
+  return { welcome: undefined, chosen: [], refused: [], progress: [] };
 }
 
 export const ProposeStreamResponse: MessageFns<ProposeStreamResponse> = {
@@ -572,6 +759,9 @@ export const ProposeStreamResponse: MessageFns<ProposeStreamResponse> = {
     }
     for (const v of message.refused) {
       ProposalsRefused.encode(v!, writer.uint32(26).fork()).join();
+    }
+    for (const v of message.progress) {
+      Progress.encode(v!, writer.uint32(34).fork()).join();
     }
     return writer;
   },
@@ -613,6 +803,14 @@ export const ProposeStreamResponse: MessageFns<ProposeStreamResponse> = {
             message.refused.push(ProposalsRefused.decode(reader, reader.uint32()));
             continue;
           }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.progress.push(Progress.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -635,6 +833,7 @@ export const ProposeStreamResponse: MessageFns<ProposeStreamResponse> = {
       : undefined;
     message.chosen = object.chosen?.map((e) => ProposalsChosen.fromPartial(e)) || [];
     message.refused = object.refused?.map((e) => ProposalsRefused.fromPartial(e)) || [];
+    message.progress = object.progress?.map((e) => Progress.fromPartial(e)) || [];
     return message;
   },
 };
@@ -1019,7 +1218,17 @@ export const ProposerServiceStatusRequest: MessageFns<ProposerServiceStatusReque
 };
 
 function createBaseProposerServiceStatusResponse(): ProposerServiceStatusResponse {
-  return { process: undefined, header: undefined, led: 0, logs: 0, inFlight: 0, queued: 0, queues: [], links: [] };
+  return {
+    process: undefined,
+    header: undefined,
+    led: 0,
+    logs: 0,
+    inFlight: 0,
+    queued: 0,
+    queues: [],
+    links: [],
+    activity: undefined,
+  };
 }
 
 export const ProposerServiceStatusResponse: MessageFns<ProposerServiceStatusResponse> = {
@@ -1047,6 +1256,9 @@ export const ProposerServiceStatusResponse: MessageFns<ProposerServiceStatusResp
     }
     for (const v of message.links) {
       Link.encode(v!, writer.uint32(66).fork()).join();
+    }
+    if (message.activity !== undefined) {
+      Activity.encode(message.activity, writer.uint32(74).fork()).join();
     }
     return writer;
   },
@@ -1128,6 +1340,14 @@ export const ProposerServiceStatusResponse: MessageFns<ProposerServiceStatusResp
             message.links.push(Link.decode(reader, reader.uint32()));
             continue;
           }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.activity = Activity.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1159,6 +1379,9 @@ export const ProposerServiceStatusResponse: MessageFns<ProposerServiceStatusResp
     message.queued = object.queued ?? 0;
     message.queues = object.queues?.map((e) => Queue.fromPartial(e)) || [];
     message.links = object.links?.map((e) => Link.fromPartial(e)) || [];
+    message.activity = (object.activity !== undefined && object.activity !== null)
+      ? Activity.fromPartial(object.activity)
+      : undefined;
     return message;
   },
 };
@@ -1347,6 +1570,319 @@ export const ProposerServiceLogsResponse: MessageFns<ProposerServiceLogsResponse
   },
 };
 
+function createBaseHistoryRequest(): HistoryRequest {
+  return {
+    header: undefined,
+    log: "",
+    client: new Uint8Array(0),
+    session: undefined,
+    sequence: undefined,
+    slot: undefined,
+    before: 0,
+    limit: 0,
+    sessions: false,
+  };
+}
+
+export const HistoryRequest: MessageFns<HistoryRequest> = {
+  encode(message: HistoryRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.header !== undefined) {
+      Header.encode(message.header, writer.uint32(10).fork()).join();
+    }
+    if (message.log !== "") {
+      writer.uint32(18).string(message.log);
+    }
+    if (message.client.length !== 0) {
+      writer.uint32(26).bytes(message.client);
+    }
+    if (message.session !== undefined) {
+      writer.uint32(32).uint64(message.session);
+    }
+    if (message.sequence !== undefined) {
+      writer.uint32(40).uint64(message.sequence);
+    }
+    if (message.slot !== undefined) {
+      writer.uint32(48).uint64(message.slot);
+    }
+    if (message.before !== 0) {
+      writer.uint32(56).uint64(message.before);
+    }
+    if (message.limit !== 0) {
+      writer.uint32(64).uint32(message.limit);
+    }
+    if (message.sessions !== false) {
+      writer.uint32(72).bool(message.sessions);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): HistoryRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseHistoryRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.header = Header.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.log = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.client = reader.bytes();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.session = longToNumber(reader.uint64());
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.sequence = longToNumber(reader.uint64());
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.slot = longToNumber(reader.uint64());
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.before = longToNumber(reader.uint64());
+            continue;
+          }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.limit = reader.uint32();
+            continue;
+          }
+          case 9: {
+            if (tag !== 72) {
+              break;
+            }
+
+            message.sessions = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<HistoryRequest>, I>>(base?: I): HistoryRequest {
+    return HistoryRequest.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<HistoryRequest>, I>>(object: I): HistoryRequest {
+    const message = createBaseHistoryRequest();
+    message.header = (object.header !== undefined && object.header !== null)
+      ? Header.fromPartial(object.header)
+      : undefined;
+    message.log = object.log ?? "";
+    message.client = object.client ?? new Uint8Array(0);
+    message.session = object.session ?? undefined;
+    message.sequence = object.sequence ?? undefined;
+    message.slot = object.slot ?? undefined;
+    message.before = object.before ?? 0;
+    message.limit = object.limit ?? 0;
+    message.sessions = object.sessions ?? false;
+    return message;
+  },
+};
+
+function createBaseHistoryResponse(): HistoryResponse {
+  return {
+    header: undefined,
+    records: [],
+    nextBefore: undefined,
+    counts: [],
+    ended: 0,
+    kept: 0,
+    keptMax: 0,
+    uptimeMs: 0,
+  };
+}
+
+export const HistoryResponse: MessageFns<HistoryResponse> = {
+  encode(message: HistoryResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.header !== undefined) {
+      Header.encode(message.header, writer.uint32(10).fork()).join();
+    }
+    for (const v of message.records) {
+      ProposalRecord.encode(v!, writer.uint32(18).fork()).join();
+    }
+    if (message.nextBefore !== undefined) {
+      writer.uint32(24).uint64(message.nextBefore);
+    }
+    for (const v of message.counts) {
+      ProposalCount.encode(v!, writer.uint32(34).fork()).join();
+    }
+    if (message.ended !== 0) {
+      writer.uint32(40).uint64(message.ended);
+    }
+    if (message.kept !== 0) {
+      writer.uint32(48).uint64(message.kept);
+    }
+    if (message.keptMax !== 0) {
+      writer.uint32(56).uint64(message.keptMax);
+    }
+    if (message.uptimeMs !== 0) {
+      writer.uint32(64).uint64(message.uptimeMs);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): HistoryResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseHistoryResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.header = Header.decode(reader, reader.uint32());
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.records.push(ProposalRecord.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.nextBefore = longToNumber(reader.uint64());
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.counts.push(ProposalCount.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.ended = longToNumber(reader.uint64());
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.kept = longToNumber(reader.uint64());
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.keptMax = longToNumber(reader.uint64());
+            continue;
+          }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.uptimeMs = longToNumber(reader.uint64());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create<I extends Exact<DeepPartial<HistoryResponse>, I>>(base?: I): HistoryResponse {
+    return HistoryResponse.fromPartial(base ?? ({} as any));
+  },
+  fromPartial<I extends Exact<DeepPartial<HistoryResponse>, I>>(object: I): HistoryResponse {
+    const message = createBaseHistoryResponse();
+    message.header = (object.header !== undefined && object.header !== null)
+      ? Header.fromPartial(object.header)
+      : undefined;
+    message.records = object.records?.map((e) => ProposalRecord.fromPartial(e)) || [];
+    message.nextBefore = object.nextBefore ?? undefined;
+    message.counts = object.counts?.map((e) => ProposalCount.fromPartial(e)) || [];
+    message.ended = object.ended ?? 0;
+    message.kept = object.kept ?? 0;
+    message.keptMax = object.keptMax ?? 0;
+    message.uptimeMs = object.uptimeMs ?? 0;
+    return message;
+  },
+};
+
 /** A proposer, as clients see it. It keeps nothing durable; every proposer takes proposals for every log. */
 export type ProposerServiceService = typeof ProposerServiceService;
 export const ProposerServiceService = {
@@ -1359,6 +1895,18 @@ export const ProposerServiceService = {
     requestDeserialize: (value: Buffer): ProposeRequest => ProposeRequest.decode(value),
     responseSerialize: (value: ProposeResponse): Buffer => Buffer.from(ProposeResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): ProposeResponse => ProposeResponse.decode(value),
+  },
+  /** The same, and tells meanwhile who promised and who voted. The last message is the answer. */
+  proposeWithProgress: {
+    path: "/synod.v1.ProposerService/ProposeWithProgress" as const,
+    requestStream: false as const,
+    responseStream: true as const,
+    requestSerialize: (value: ProposeWithProgressRequest): Buffer =>
+      Buffer.from(ProposeWithProgressRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): ProposeWithProgressRequest => ProposeWithProgressRequest.decode(value),
+    responseSerialize: (value: ProposeWithProgressResponse): Buffer =>
+      Buffer.from(ProposeWithProgressResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): ProposeWithProgressResponse => ProposeWithProgressResponse.decode(value),
   },
   /** Proposes many values, pipelined, in one session. */
   proposeStream: {
@@ -1415,11 +1963,23 @@ export const ProposerServiceService = {
       Buffer.from(ProposerServiceLogsResponse.encode(value).finish()),
     responseDeserialize: (value: Buffer): ProposerServiceLogsResponse => ProposerServiceLogsResponse.decode(value),
   },
+  /** What became of the proposals that ended here lately, newest first, page by page. */
+  history: {
+    path: "/synod.v1.ProposerService/History" as const,
+    requestStream: false as const,
+    responseStream: false as const,
+    requestSerialize: (value: HistoryRequest): Buffer => Buffer.from(HistoryRequest.encode(value).finish()),
+    requestDeserialize: (value: Buffer): HistoryRequest => HistoryRequest.decode(value),
+    responseSerialize: (value: HistoryResponse): Buffer => Buffer.from(HistoryResponse.encode(value).finish()),
+    responseDeserialize: (value: Buffer): HistoryResponse => HistoryResponse.decode(value),
+  },
 } as const;
 
 export interface ProposerServiceServer extends UntypedServiceImplementation {
   /** Proposes one value and waits until it is chosen. The deadline is 5 s when the caller gives none. */
   propose: handleUnaryCall<ProposeRequest, ProposeResponse>;
+  /** The same, and tells meanwhile who promised and who voted. The last message is the answer. */
+  proposeWithProgress: handleServerStreamingCall<ProposeWithProgressRequest, ProposeWithProgressResponse>;
   /** Proposes many values, pipelined, in one session. */
   proposeStream: handleBidiStreamingCall<ProposeStreamRequest, ProposeStreamResponse>;
   /** Opens a session, or answers with the one that the client has open. */
@@ -1430,6 +1990,8 @@ export interface ProposerServiceServer extends UntypedServiceImplementation {
   status: handleUnaryCall<ProposerServiceStatusRequest, ProposerServiceStatusResponse>;
   /** The logs that it leads or knows a leader of, in the order of their names, page by page. */
   logs: handleUnaryCall<ProposerServiceLogsRequest, ProposerServiceLogsResponse>;
+  /** What became of the proposals that ended here lately, newest first, page by page. */
+  history: handleUnaryCall<HistoryRequest, HistoryResponse>;
 }
 
 export interface ProposerServiceClient extends Client {
@@ -1449,6 +2011,16 @@ export interface ProposerServiceClient extends Client {
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: ProposeResponse) => void,
   ): ClientUnaryCall;
+  /** The same, and tells meanwhile who promised and who voted. The last message is the answer. */
+  proposeWithProgress(
+    request: ProposeWithProgressRequest,
+    options?: Partial<CallOptions>,
+  ): ClientReadableStream<ProposeWithProgressResponse>;
+  proposeWithProgress(
+    request: ProposeWithProgressRequest,
+    metadata?: Metadata,
+    options?: Partial<CallOptions>,
+  ): ClientReadableStream<ProposeWithProgressResponse>;
   /** Proposes many values, pipelined, in one session. */
   proposeStream(): ClientDuplexStream<ProposeStreamRequest, ProposeStreamResponse>;
   proposeStream(options: Partial<CallOptions>): ClientDuplexStream<ProposeStreamRequest, ProposeStreamResponse>;
@@ -1519,6 +2091,22 @@ export interface ProposerServiceClient extends Client {
     metadata: Metadata,
     options: Partial<CallOptions>,
     callback: (error: ServiceError | null, response: ProposerServiceLogsResponse) => void,
+  ): ClientUnaryCall;
+  /** What became of the proposals that ended here lately, newest first, page by page. */
+  history(
+    request: HistoryRequest,
+    callback: (error: ServiceError | null, response: HistoryResponse) => void,
+  ): ClientUnaryCall;
+  history(
+    request: HistoryRequest,
+    metadata: Metadata,
+    callback: (error: ServiceError | null, response: HistoryResponse) => void,
+  ): ClientUnaryCall;
+  history(
+    request: HistoryRequest,
+    metadata: Metadata,
+    options: Partial<CallOptions>,
+    callback: (error: ServiceError | null, response: HistoryResponse) => void,
   ): ClientUnaryCall;
 }
 
