@@ -17,6 +17,7 @@ import { serve } from '../../shared/platform/grpc/server.ts';
 import type { RunningServer } from '../../shared/platform/grpc/server.ts';
 import { lockFolder } from '../../shared/platform/journal-lock.ts';
 import { EventLoop } from '../../shared/platform/telemetry/event-loop.ts';
+import { Tracing } from '../../shared/platform/tracing.ts';
 import { Metrics } from '../../shared/platform/telemetry/metrics.ts';
 import type { Clock, Random } from '../../shared/ports/clock.ts';
 import type { Disk } from '../../shared/ports/disk.ts';
@@ -103,6 +104,7 @@ class AcceptorProcess implements RunningAcceptor {
   readonly #metrics: Metrics;
   readonly #eventLoop: EventLoop;
   readonly #faults: Faults;
+  readonly #tracing: Tracing;
   readonly #peers = new Map<number, Connection>();
   readonly #startedAt: number;
   #core: Core | undefined;
@@ -121,6 +123,7 @@ class AcceptorProcess implements RunningAcceptor {
     this.#self = { cluster, configuration, role: 'acceptor', id, incarnation: undefined };
     this.#metrics = new Metrics({ role: 'acceptor', id });
     this.#eventLoop = new EventLoop(this.#clock, 'acceptor', this.#metrics);
+    this.#tracing = new Tracing({ self: this.#self, log: ports.log, metrics: this.#metrics, clock: this.#clock });
     this.#faults = new Faults({
       on: config.faults,
       self: this.#self,
@@ -194,6 +197,7 @@ class AcceptorProcess implements RunningAcceptor {
       random: this.#ports.random ?? realRandom,
       log,
       metrics: acceptorMetrics(this.#metrics),
+      tracer: this.#tracing.tracer,
       soon: (callback) => {
         setImmediate(callback);
       },
@@ -242,7 +246,7 @@ class AcceptorProcess implements RunningAcceptor {
     const { reflectionFile } = this.#ports;
     return serve({
       address: hostPortText(config.listen),
-      services: [acceptorService(core, () => this.#statusWithActivity()), this.#faults.service],
+      services: [acceptorService(core, () => this.#statusWithActivity()), this.#faults.service, this.#tracing.service],
       ...this.#faults.served,
       facing: 'roles',
       toStatus: statusOf,

@@ -18,6 +18,8 @@ import type { Journal } from '../../shared/ports/journal.ts';
 import type { Log } from '../../shared/ports/telemetry.ts';
 import { AcceptorNode, replay } from '../../shared/runtime/acceptor-node.ts';
 import type { Outgoing } from '../../shared/runtime/acceptor-node.ts';
+import { AcceptorTrace } from '../../shared/runtime/trace/acceptor-trace.ts';
+import type { Tracer } from '../../shared/runtime/trace/tracer.ts';
 import { decodeRecord, encodeRecord } from '../../shared/wire/codec/record.ts';
 import type { Header } from '../../shared/wire/codec/header.ts';
 import { CALL, Calls } from './calls.ts';
@@ -45,6 +47,7 @@ export interface CorePorts {
   readonly random: Random;
   readonly log: Log;
   readonly metrics: AcceptorMetrics;
+  readonly tracer: Tracer;
   /** Runs the callback after what is at hand was read from all sockets. */
   readonly soon: (callback: () => void) => void;
   /** Draws the id of a disk that is used for the first time. */
@@ -242,7 +245,7 @@ export class Core {
   }
 
   #makeNode(): AcceptorNode {
-    const { clock, random, soon, metrics } = this.#ports;
+    const { clock, random, soon, metrics, tracer } = this.#ports;
     const { journal } = this;
     const node = new AcceptorNode(this.machine, journal, {
       now: () => clock.now(),
@@ -259,6 +262,7 @@ export class Core {
       note: (note) => {
         this.#note(note);
       },
+      trace: new AcceptorTrace(tracer, (token) => this.followers.learnerOf(token)),
       onFatal: (error) => {
         this.#die('the acceptor or its journal broke', error);
       },

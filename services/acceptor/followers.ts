@@ -89,6 +89,11 @@ export class Followers {
     return behind;
   }
 
+  /** The learner whose stream a token names. */
+  learnerOf(token: string): number | undefined {
+    return this.#byToken.get(token.slice(1))?.greeted?.learner;
+  }
+
   *status(): IterableIterator<FollowerStatus> {
     for (const { greeted, context, writer } of this.#byToken.values())
       if (greeted !== undefined) yield { ...greeted, peer: context.peer, queuedBytes: writer.queuedBytes };

@@ -9,6 +9,10 @@ export interface Io {
   readonly piped: boolean;
   /** Whether something listens on an address. */
   readonly listens: (address: string) => Promise<boolean>;
+  /** Cells of a terminal's line. Default 80. */
+  readonly columns?: number;
+  /** Whether colours are shown. Default: not. */
+  readonly color?: boolean;
   /** Comes when the user gives up (Ctrl-C). */
   readonly signal: AbortSignal;
   /** The terminal, where both input and output are one. */

@@ -27,6 +27,8 @@ const io: Io = {
   input: process.stdin,
   piped: !process.stdin.isTTY,
   listens,
+  columns: process.stdout.isTTY ? process.stdout.columns : 80,
+  color: process.stdout.isTTY && (process.env['NO_COLOR'] ?? '') === '',
   signal: abort.signal,
   ...(process.stdin.isTTY && process.stdout.isTTY ? { screen: terminal(process.stdin, process.stdout) } : {}),
 };

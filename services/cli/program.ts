@@ -17,6 +17,8 @@ import { logs, status } from './commands/status.ts';
 import type { StatusOptions } from './commands/status.ts';
 import { top } from './commands/top.ts';
 import type { TopOptions } from './commands/top.ts';
+import { trace } from './commands/trace.ts';
+import type { TraceOptions } from './commands/trace.ts';
 import { contextOf } from './context.ts';
 import type { Context } from './context.ts';
 import { EXIT, EXIT_HELP, errorLine, exitCodeOf } from './exit.ts';
@@ -73,6 +75,7 @@ function build(io: Io, done: (code: number) => void): Command {
     };
   valueCommands(program, add, cluster);
   clusterCommands(program, add, cluster);
+  traceCommand(program, add, cluster);
   faultCommands(program, add, cluster);
   localCommands(program, add, io, done);
   return program;
@@ -85,6 +88,7 @@ type Options = ProposeOptions &
   StatusOptions &
   HistoryOptions &
   TopOptions &
+  TraceOptions &
   FaultOptions & { readonly force?: boolean };
 type Action = (args: string[], options: Options, context: Context) => Promise<number>;
 type Cluster = (run: Action) => (...given: unknown[]) => Promise<void>;
@@ -152,14 +156,14 @@ function clusterCommands(program: Command, add: Add, cluster: Cluster): void {
   clusterOptions(
     add(program, 'history', 'What became of proposals: outcome, slot, time, leader; or what happened to one of them.', [
       'synodctl history --log orders',
-      'synodctl history --id 0da05b6e/1007/1',
+      'synodctl history --id 0da05b6e:1007:1',
       'synodctl history --log orders --slot 17',
     ]),
   )
     .option('-l, --log <name>', 'only this log')
     .option(
       '--id <id>',
-      'one proposal, CLIENT/SESSION/SEQUENCE, or CLIENT for a decree; learners and acceptors are asked, too',
+      'one proposal, CLIENT:SESSION:SEQUENCE, or CLIENT for a decree; learners and acceptors are asked, too',
     )
     .option('--slot <slot>', 'only what was chosen, or sent, in this slot; needs --log')
     .option('--limit <n>', 'at most so many proposals, the newest (default 20)')
@@ -193,6 +197,25 @@ function clusterCommands(program: Command, add: Add, cluster: Cluster): void {
   )
     .option('--force', 'even where fewer disks than trim.holders keep what acceptors have dropped')
     .action(cluster(([id = ''], options, context) => forgetLearner(id, options.force ?? false, context)));
+}
+
+function traceCommand(program: Command, add: Add, cluster: Cluster): void {
+  clusterOptions(
+    add(program, 'trace', 'What happens in all members, in one order, as it happens; until Ctrl-C.', [
+      'synodctl trace --log orders',
+      'synodctl trace --propose hello --chart',
+      'synodctl trace --log orders --for 10s --svg orders.svg',
+      'synodctl trace --log orders --id 0dad1b6e71458c6c8fbdf83ad72084a1:17:3',
+    ]),
+  )
+    .option('-l, --log <name>', 'only this log (default: all; with --propose: default)')
+    .option('--id <id>', 'only this proposal, CLIENT:SESSION:SEQUENCE; --log adds the campaigns of its log')
+    .option('--propose <value>', 'propose this value, and show what happens to it until it is applied')
+    .option('--for <time>', 'end after this time, such as 10s')
+    .option('--chart', 'as a message-sequence chart: a lane for each member')
+    .option('--svg <file>', 'write such a chart as a picture at the end')
+    .option('--all', "also heartbeats, every sync and Synod's own logs")
+    .action(cluster((_args, options, context) => trace(options, context)));
 }
 
 function faultCommands(program: Command, add: Add, cluster: Cluster): void {

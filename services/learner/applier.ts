@@ -11,6 +11,8 @@ import type { Note } from '../../shared/paxos/notes.ts';
 import type { Clock, Random } from '../../shared/ports/clock.ts';
 import type { ChosenBatch, LearnerStore } from '../../shared/ports/learner-store.ts';
 import { Inbox } from '../../shared/runtime/inbox.ts';
+import { traced } from '../../shared/runtime/trace/role-trace.ts';
+import type { LearnerTrace } from '../../shared/runtime/trace/learner-trace.ts';
 
 export interface ApplierOptions {
   readonly clock: Clock;
@@ -24,6 +26,8 @@ export interface ApplierOptions {
   readonly catchUp: (log: string, from: number) => void;
   readonly finish: (log: string, from: number, to: number) => void;
   readonly note: (note: Note) => void;
+  /** Told of all that happens, while somebody follows it. Default: nobody does. */
+  readonly trace?: LearnerTrace;
   /** All slots below `next` can be read. */
   readonly onApplied: (log: string, next: number) => void;
   /** A transaction is through. */
@@ -66,7 +70,7 @@ export class Applier {
     this.#store = store;
     this.#options = options;
     this.#inbox = new Inbox(
-      machine,
+      options.trace === undefined ? machine : traced(machine, options.trace),
       {
         now: () => options.clock.now(),
         random: () => options.random.next(),

@@ -21,6 +21,8 @@ import type { RunningServer } from '../../shared/platform/grpc/server.ts';
 import { lockFolder } from '../../shared/platform/journal-lock.ts';
 import type { FolderLock } from '../../shared/platform/journal-lock.ts';
 import { EventLoop } from '../../shared/platform/telemetry/event-loop.ts';
+import { Tracing } from '../../shared/platform/tracing.ts';
+import { LearnerTrace } from '../../shared/runtime/trace/learner-trace.ts';
 import { Metrics } from '../../shared/platform/telemetry/metrics.ts';
 import type { Header } from '../../shared/wire/codec/header.ts';
 import { statusOf } from '../../shared/wire/status.ts';
@@ -39,7 +41,7 @@ import { LearnerMetrics } from './metrics.ts';
 import { Peers } from './peers.ts';
 import { Reads } from './reads.ts';
 import { learnerService } from './service.ts';
-import { StatusPages } from './status.ts';
+import { lagOf, StatusPages } from './status.ts';
 import { openLearnerStore } from './store.ts';
 import { Subscriptions } from './subscriptions.ts';
 import { Tips } from './tips.ts';
@@ -112,6 +114,7 @@ class LearnerProcess implements RunningLearner {
   readonly #counts: LearnerMetrics;
   readonly #eventLoop: EventLoop;
   readonly #faults: Faults;
+  readonly #tracing: Tracing;
   readonly #connections: Connections;
   readonly #machine: Learner;
   readonly #waiting: Waiting;
@@ -146,6 +149,7 @@ class LearnerProcess implements RunningLearner {
     const header: Header = { cluster, configuration, role: 'learner', id, incarnation: undefined };
     this.#header = header;
     this.#faults = new Faults({ on: config.faults, self: header, log: ports.log, metrics: this.#metrics });
+    this.#tracing = new Tracing({ self: header, log: ports.log, metrics: this.#metrics });
     this.#connections = new Connections(this.#faults);
 
     const source = (id - 1) % quorum.size;
@@ -268,6 +272,7 @@ class LearnerProcess implements RunningLearner {
           metrics: this.#counts,
         }),
         this.#faults.service,
+        this.#tracing.service,
       ],
       ...this.#faults.served,
       facing: 'clients',
@@ -335,17 +340,11 @@ class LearnerProcess implements RunningLearner {
     return {
       acceptors: () => this.#acceptors.hears(this.#quorum),
       lag: () => {
-        const lag = this.#lag();
+        const lag = lagOf(this.#machine);
         return lag <= LAG_SLOTS_MAX || `catching up: ${String(lag)} slots are missing`;
       },
       digests: () => this.#trust.doubt ?? true,
     } satisfies Record<string, Check>;
-  }
-
-  #lag(): number {
-    let lag = 0;
-    for (const { head, applied } of this.#machine.status()) lag += Math.max(0, head + 1 - applied);
-    return lag;
   }
 
   #storeBytes(): number {
@@ -370,6 +369,7 @@ class LearnerProcess implements RunningLearner {
       note: (note) => {
         this.#counts.note(note);
       },
+      trace: new LearnerTrace(this.#tracing.tracer, [...this.#config.acceptors.keys()]),
       onApplied: (name, next) => {
         this.#waiting.applied(name, next);
         this.#peers.changed(name);
@@ -476,7 +476,7 @@ class LearnerProcess implements RunningLearner {
     const sum = (of: 'visible' | 'held'): number =>
       [...this.store.logs()].reduce((total, progress) => total + progress[of], 0);
     return new LearnerMetrics(this.#metrics, [...this.#config.acceptors.keys()], {
-      lagSlots: () => this.#lag(),
+      lagSlots: () => lagOf(this.#machine),
       appliedSlots: () => sum('visible'),
       heldSlots: () => sum('held'),
       logs: () => [...this.store.logs()].length,

@@ -209,3 +209,10 @@ function firstAfter(names: readonly string[], after: string): number {
   }
   return low;
 }
+
+/** Slots that are known to be voted and are not applied here, over all logs. */
+export function lagOf(machine: Learner): number {
+  let lag = 0;
+  for (const { head, applied } of machine.status()) lag += Math.max(0, head + 1 - applied);
+  return lag;
+}

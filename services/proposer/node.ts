@@ -16,6 +16,9 @@ import type { Faults } from '../../shared/platform/faults/faults.ts';
 import type { Clock, Random } from '../../shared/ports/clock.ts';
 import type { Log } from '../../shared/ports/telemetry.ts';
 import { Inbox } from '../../shared/runtime/inbox.ts';
+import { ProposerTrace } from '../../shared/runtime/trace/proposer-trace.ts';
+import { traced } from '../../shared/runtime/trace/role-trace.ts';
+import type { Tracer } from '../../shared/runtime/trace/tracer.ts';
 import type { Expected, Header } from '../../shared/wire/codec/header.ts';
 import { AcceptorLinks } from './acceptors.ts';
 import { History } from './history.ts';
@@ -44,6 +47,7 @@ export interface NodeOptions {
   readonly timeoutMs: number;
   readonly metrics: ProposerMetrics;
   readonly history: HistoryOptions;
+  readonly tracer: Tracer;
   readonly log: Log;
   readonly clock: Clock;
   readonly random: Random;
@@ -166,9 +170,9 @@ export class ProposerNode {
   }
 
   #makeInbox(): Inbox<ProposerEvent, ProposerEffect> {
-    const { clock, random, onFatal } = this.#options;
+    const { clock, random, onFatal, tracer, acceptors } = this.#options;
     return new Inbox<ProposerEvent, ProposerEffect>(
-      this.machine,
+      traced(this.machine, new ProposerTrace(tracer, [...acceptors.keys()])),
       {
         now: () => clock.now(),
         random: () => random.next(),

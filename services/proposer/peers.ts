@@ -153,7 +153,12 @@ export class PeerLinks {
       outcome: 'none',
       leader: undefined,
     } as const;
-    this.#ports.post({ kind: 'peer', from: to, message: { kind: 'forwarded', id, incarnation, answer } });
+    this.#ports.post({
+      kind: 'peer',
+      from: to,
+      message: { kind: 'forwarded', id, incarnation, answer },
+      isMadeHere: true,
+    });
   }
 
   #peer(id: number, address: string): Peer {

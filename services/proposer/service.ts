@@ -13,6 +13,7 @@ import type { BidiHandler, UnaryHandler } from '../../shared/platform/grpc/metho
 import { serve } from '../../shared/platform/grpc/server.ts';
 import type { RunningServer } from '../../shared/platform/grpc/server.ts';
 import { EventLoop } from '../../shared/platform/telemetry/event-loop.ts';
+import { Tracing } from '../../shared/platform/tracing.ts';
 import { Metrics } from '../../shared/platform/telemetry/metrics.ts';
 import type { Log } from '../../shared/ports/telemetry.ts';
 import { checkHeader, readClientHeader, readHeader } from '../../shared/wire/codec/header.ts';
@@ -70,7 +71,7 @@ const HEALTH_MS = 100;
 export async function startProposer(config: ProposerConfig, ports: ProposerPorts): Promise<RunningProposer> {
   const startedAt = realClock.now();
   const metrics = new Metrics({ role: 'proposer', id: config.id });
-  const node = makeNode(config, ports, metrics);
+  const { node, tracing } = makeNode(config, ports, metrics);
   const eventLoop = new EventLoop(realClock, 'proposer', metrics);
   let stopping = false;
   const checks = readinessOf(node, () => stopping);
@@ -93,7 +94,7 @@ export async function startProposer(config: ProposerConfig, ports: ProposerPorts
     links: linksOf(node),
   });
   try {
-    grpc = await serveGrpc(config, ports, node, metrics, parts);
+    grpc = await serveGrpc(config, ports, node, metrics, tracing, parts);
     const address = httpAddress(config);
     admin = await serveAdmin({
       address,
@@ -136,13 +137,18 @@ export async function startProposer(config: ProposerConfig, ports: ProposerPorts
   };
 }
 
-function makeNode(config: ProposerConfig, ports: ProposerPorts, metrics: Metrics): ProposerNode {
+function makeNode(
+  config: ProposerConfig,
+  ports: ProposerPorts,
+  metrics: Metrics,
+): { readonly node: ProposerNode; readonly tracing: Tracing } {
   const acceptorIds = [...config.acceptors.keys()];
   const incarnation = newIncarnation();
   const quorum = quorumSystem(config.quorum, acceptorIds);
   const configuration = configurationId(config.cluster, acceptorIds, quorum.setting);
   const header = { cluster: config.cluster, configuration, role: 'proposer', id: config.id, incarnation } as const;
-  return new ProposerNode({
+  const tracing = new Tracing({ self: header, log: ports.log, metrics });
+  const node = new ProposerNode({
     header,
     faults: new Faults({ on: config.faults, self: header, log: ports.log, metrics }),
     quorum,
@@ -166,6 +172,7 @@ function makeNode(config: ProposerConfig, ports: ProposerPorts, metrics: Metrics
       bytesMax: config['history.bytes'],
       wallNow: Date.now,
     },
+    tracer: tracing.tracer,
     log: ports.log,
     clock: realClock,
     random: realRandom,
@@ -173,6 +180,7 @@ function makeNode(config: ProposerConfig, ports: ProposerPorts, metrics: Metrics
       ports.onFatal('the proposer met a broken invariant', error);
     },
   });
+  return { node, tracing };
 }
 
 /** A request that could not be decoded arrives as the error that says why. */
@@ -188,6 +196,7 @@ function serveGrpc(
   ports: ProposerPorts,
   node: ProposerNode,
   metrics: Metrics,
+  tracing: Tracing,
   parts: () => StatusParts,
 ): Promise<RunningServer> {
   const { propose, streams, peers } = node;
@@ -223,7 +232,7 @@ function serveGrpc(
   });
   return serve({
     address: hostPortText(config.listen),
-    services: [proposer, peer, node.faults.service],
+    services: [proposer, peer, node.faults.service, tracing.service],
     ...node.faults.served,
     // Clients and proposers come by the same port; limits that would cut the streams of proposers are left out.
     facing: 'roles',

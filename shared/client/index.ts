@@ -7,6 +7,20 @@ export { ProposeStream } from './propose-stream.ts';
 export { formatProposalId, parseProposalId } from './proposal-id.ts';
 export type { ProposalIdPrefix } from './proposal-id.ts';
 export { readEntry } from './entries.ts';
+export { followTrace, memberName, memberShort, mergeTraces, TraceMerger } from './trace.ts';
+export type {
+  MergedTrace,
+  MergeOptions,
+  TraceChange,
+  Traced,
+  TracedVotes,
+  TraceEvent,
+  TraceFollower,
+  TraceKind,
+  TraceMember,
+  TraceMessage,
+  TraceOptions,
+} from './trace.ts';
 export type {
   Ballot,
   CallOptions,

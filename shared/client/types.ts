@@ -1,4 +1,5 @@
 /** What a program gives to the client and gets from it. */
+import type { ProposalId } from '../wire/codec/trace.ts';
 import type { Outcome } from '../base/errors.ts';
 import type { Ballot } from '../paxos/ballot.ts';
 import type { Progress as Told } from '../paxos/peers.ts';
@@ -54,13 +55,8 @@ export interface ProposeOptions extends CallOptions {
   readonly onProgress?: (progress: Progress) => void;
 }
 
-/** Names a proposal, in every retry of it and in the history of proposers. A decree has neither session nor sequence: 0. */
-export interface ProposalId {
-  /** 32 hex digits. */
-  readonly client: string;
-  readonly session: number;
-  readonly sequence: number;
-}
+/** Names a proposal, in every retry of it, in traces and in the history of proposers. */
+export type { ProposalId } from '../wire/codec/trace.ts';
 
 /** Where a proposal was chosen. */
 export interface Proposed {

@@ -414,6 +414,8 @@ export class Leader {
       outcome: 'reached',
       log: this.log,
       ballot: flight.ballot,
+      first: flight.first,
+      count: flight.batch.count,
       ms: ctx.now - flight.since,
     });
     if (flight.proposals === undefined) return;

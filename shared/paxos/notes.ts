@@ -36,6 +36,9 @@ export type Note =
       readonly outcome: QuorumOutcome;
       readonly log: string;
       readonly ballot: Ballot;
+      /** The slots that were chosen, where phase 2 reached its quorum. */
+      readonly first?: number;
+      readonly count?: number;
       readonly ms: number;
     }
   | {

@@ -121,7 +121,8 @@ export type ProposerEvent =
   /** `from` is the acceptor's position in the configuration. */
   | { readonly kind: 'acceptor'; readonly from: number; readonly message: FromAcceptor }
   | { readonly kind: 'acceptor-up'; readonly acceptor: number }
-  | { readonly kind: 'peer'; readonly from: number; readonly message: PeerMessage }
+  /** `isMadeHere`: the shell made it in the peer's place, to whom nothing could be sent. */
+  | { readonly kind: 'peer'; readonly from: number; readonly message: PeerMessage; readonly isMadeHere?: true }
   /** The stream to a peer broke; `refused`: nobody listens there. */
   | { readonly kind: 'peer-down'; readonly peer: number; readonly refused: boolean }
   | {

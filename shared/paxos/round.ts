@@ -220,6 +220,9 @@ export class Round {
 
   #chosen(ballot: Ballot, flights: readonly Flight[], since: number): void {
     const ctx = this.#ctx;
+    const last = flights[flights.length - 1];
+    const end = last === undefined ? this.#from : flightEnd(last);
+    const first = flights[0]?.first ?? end;
     note(ctx, {
       kind: 'quorum',
       phase: 'accept',
@@ -227,10 +230,10 @@ export class Round {
       outcome: 'reached',
       log: this.log,
       ballot,
+      first,
+      count: end - first,
       ms: ctx.now - since,
     });
-    const last = flights[flights.length - 1];
-    const end = last === undefined ? this.#from : flightEnd(last);
     // Only a round that joins the chosen prefix knows a new one.
     if (this.#from <= this.#watermark && end > this.#watermark) {
       this.#watermark = end;

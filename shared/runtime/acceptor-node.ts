@@ -15,22 +15,28 @@ import type { Ballot } from '../paxos/ballot.ts';
 import type { Journal } from '../ports/journal.ts';
 import type { Moment } from '../paxos/step.ts';
 import { Inbox, type InboxPorts } from './inbox.ts';
+import type { Outgoing } from './outgoing.ts';
+import type { AcceptorTrace } from './trace/acceptor-trace.ts';
 
-/** What leaves an acceptor. `position` is the journal position that it depended on, durable when this is called. */
-export type Outgoing = Exclude<AcceptorEffect, { kind: 'persist' | 'load' | 'note' | 'trim' }>;
+export type { Outgoing } from './outgoing.ts';
 
 export interface AcceptorPorts extends InboxPorts {
   readonly encode: (record: AcceptorRecord) => Uint8Array;
   readonly decode: (bytes: Uint8Array) => AcceptorRecord;
+  /** `position` is the journal position that the message depended on, durable when this is called. */
   readonly send: (message: Outgoing, position: number) => void;
   /** All that was held for one sync has been sent: frames can be closed. */
   readonly flush: () => void;
   readonly note: (note: Note) => void;
+  /** Told of all that comes in, happens and leaves, while somebody follows it. */
+  readonly trace?: AcceptorTrace;
 }
 
 interface Held {
   readonly position: number;
   readonly effect: Outgoing | (AcceptorEffect & { kind: 'trim' });
+  /** For the trace: what it follows from. */
+  readonly cause: number;
 }
 
 /** How often what pins a journal that fills is moved on. Milliseconds. */
@@ -42,6 +48,8 @@ export class AcceptorNode {
   readonly #inbox: Inbox<AcceptorEvent, AcceptorEffect>;
   readonly #held = new Fifo<Held>();
   readonly #machine: Acceptor;
+  readonly #trace: AcceptorTrace | undefined;
+  #synced: number;
   #told = { hasRoom: true, room: Infinity };
   #compactAt = -Infinity;
 
@@ -49,6 +57,8 @@ export class AcceptorNode {
     this.#machine = machine;
     this.#journal = journal;
     this.#ports = ports;
+    this.#trace = ports.trace;
+    this.#synced = journal.synced;
     this.#inbox = new Inbox(
       { step: (event, moment) => this.#step(event, moment) },
       ports,
@@ -60,6 +70,8 @@ export class AcceptorNode {
       },
     );
     journal.onSynced = (synced) => {
+      if (this.#trace?.isOn === true) this.#trace.synced(synced, synced - this.#synced);
+      this.#synced = synced;
       this.#release(synced);
     };
   }
@@ -98,6 +110,7 @@ export class AcceptorNode {
       this.#told = { hasRoom, room };
       this.#machine.step({ kind: 'room', hasRoom, bytes: room }, moment);
     }
+    if (this.#trace?.isOn === true) this.#trace.event(event);
     return this.#machine.step(event, moment);
   }
 
@@ -107,6 +120,7 @@ export class AcceptorNode {
         this.#journal.append(this.#ports.encode(effect.record));
         return;
       case 'note':
+        if (this.#trace?.isOn === true) this.#trace.note(effect.note);
         return this.#ports.note(effect.note);
       case 'load':
         this.#load(effect).catch((error: unknown) => {
@@ -114,7 +128,7 @@ export class AcceptorNode {
         });
         return;
       default:
-        this.#held.push({ position: this.#journal.newest, effect });
+        this.#held.push({ position: this.#journal.newest, effect, cause: this.#trace?.cause ?? 0 });
         this.#release(this.#journal.synced, false);
     }
   }
@@ -125,7 +139,10 @@ export class AcceptorNode {
       this.#held.shift();
       released++;
       if (held.effect.kind === 'trim') this.#trim(held.effect.below);
-      else this.#ports.send(held.effect, held.position);
+      else {
+        if (this.#trace?.isOn === true) this.#trace.sent(held.effect, held.cause);
+        this.#ports.send(held.effect, held.position);
+      }
     }
     if (flush && released > 0) this.#ports.flush();
   }

@@ -147,7 +147,7 @@ async function warm(target: Target, log: string): Promise<void> {
 
 type Load = Omit<LoadOptions, 'proposers'>;
 
-function loadOf({ kind, lanes, valueBytes }: Case, log: string, options: BenchOptions): Load {
+export function loadOf({ kind, lanes, valueBytes }: Case, log: string, options: BenchOptions): Load {
   return {
     ...{ kind, log, valueBytes, lanes },
     processes: Math.min(options.processes, lanes),

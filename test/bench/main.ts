@@ -17,6 +17,7 @@ import { faultsOf, ratioText, report } from './report.ts';
 import type { Results } from './report.ts';
 import { syncTime } from './sync-time.ts';
 import { Target } from './target.ts';
+import { measureTrace } from './trace.ts';
 
 const SYNC_WRITES = 300;
 
@@ -69,8 +70,8 @@ async function measure(
   const target = new Target(cluster);
   try {
     const cases: CaseResult[] = [];
-    const wanted = options.what === 'memory' ? [] : casesOf(options);
-    if (wanted.length > 0) {
+    const wanted = options.what === 'all' ? casesOf(options) : [];
+    if (wanted.length > 0 || options.what === 'trace') {
       say('Warming up …');
       await warmCluster(target, options);
     }
@@ -90,6 +91,7 @@ async function measure(
       cases,
       failover: withFailover ? await measureFailover(target, options.failovers, say) : null,
       memory: options.what === 'memory' ? await measureMemory(target, options, say) : null,
+      trace: options.what === 'trace' ? await measureTrace(target, options, say) : null,
     };
   } finally {
     target.close();

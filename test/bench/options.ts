@@ -2,7 +2,7 @@
 import { parseArgs } from 'node:util';
 
 export interface BenchOptions {
-  readonly what: 'all' | 'memory';
+  readonly what: 'all' | 'memory' | 'trace';
   readonly seconds: number;
   readonly warmUpSeconds: number;
   readonly only: RegExp | undefined;
@@ -18,13 +18,16 @@ export interface BenchOptions {
   /** Memory run: proposals at the first and the last look. */
   readonly from: number;
   readonly to: number;
+  /** Trace run: pairs of a case. */
+  readonly pairs: number;
 }
 
-export const HELP = `npm run bench -- [memory] [flags]: how fast Synod is on this machine
+export const HELP = `npm run bench -- [memory | trace] [flags]: how fast Synod is on this machine
 
 Starts a cluster of its own, drives it through client processes, and compares every figure with a bare gRPC server.
 
   memory           instead: is the memory of acceptors and learners flat from --from to --to proposals?
+  trace            instead: what does it cost to follow the trace of all roles? With and without, in pairs
   --seconds N      how long each case is measured (default 5; 1 with --quick)
   --only TEXT      only cases whose name matches, such as "stream" or "unary 1 " (also: failover)
   --quick          64 B only, one second each, one failover
@@ -36,6 +39,7 @@ Starts a cluster of its own, drives it through client processes, and compares ev
   --processes N    client processes (default 2)
   --failovers N    how often the leader is killed (default 5; 1 with --quick)
   --from N --to N  memory: proposals, default 1000000 and 5000000
+  --pairs N        trace: pairs of each case (default 6)
 
 The exit code is 0 when every run counts: the log grew by exactly what was acknowledged. Speed never decides it.
 `;
@@ -56,6 +60,7 @@ export function readOptions(argv: readonly string[]): BenchOptions | 'help' {
         failovers: text,
         from: text,
         to: text,
+        pairs: text,
       },
       ...{ quick: flag, json: flag, profile: flag, help: flag },
     },
@@ -63,7 +68,7 @@ export function readOptions(argv: readonly string[]): BenchOptions | 'help' {
   });
   if (values.help === true) return 'help';
   const [what = 'all', ...more] = positionals;
-  if ((what !== 'all' && what !== 'memory') || more.length > 0)
+  if ((what !== 'all' && what !== 'memory' && what !== 'trace') || more.length > 0)
     throw new Error(`${JSON.stringify(positionals.join(' '))} is not expected; see --help`);
   const via = values.via ?? 'leader';
   if (via !== 'leader' && via !== 'all') throw new Error(`--via must be leader or all, not ${JSON.stringify(via)}`);
@@ -88,5 +93,6 @@ export function readOptions(argv: readonly string[]): BenchOptions | 'help' {
     failovers: number('failovers', values.failovers, quick ? 1 : 5, 1),
     from: number('from', values.from, 1_000_000, 1_000),
     to: number('to', values.to, 5_000_000, 2_000),
+    pairs: number('pairs', values.pairs, 6, 1),
   };
 }

@@ -2,6 +2,7 @@
 import type { CaseResult } from './cases.ts';
 import type { Failover } from './failover.ts';
 import type { MemoryResult } from './memory.ts';
+import type { TraceCost } from './trace.ts';
 import type { SyncTime } from './sync-time.ts';
 
 export interface Results {
@@ -13,10 +14,11 @@ export interface Results {
   readonly cases: readonly CaseResult[];
   readonly failover: Failover | null;
   readonly memory: MemoryResult | null;
+  readonly trace: readonly TraceCost[] | null;
 }
 
 export function report(results: Results): string[] {
-  const { cases, failover, memory, syncTime } = results;
+  const { cases, failover, memory, trace, syncTime } = results;
   return [
     '',
     `${results.machine}, Node ${results.node}. One write of 4 KiB made durable: mean ${ms(syncTime.meanMs)}, p99 ${ms(syncTime.p99Ms)}.`,
@@ -28,6 +30,7 @@ export function report(results: Results): string[] {
           `Failover after kill -9 of the leader: median ${ms(failover.medianMs)} of ${failover.gapsMs.map(ms).join(', ')}.`,
         ]),
     ...(memory === null ? [] : ['', ...memoryTable(memory)]),
+    ...(trace === null ? [] : ['', ...traceTable(trace)]),
     '',
     ...targets(results),
     ...faultsOf(results).map((fault) => `DOES NOT COUNT: ${fault}`),
@@ -35,11 +38,12 @@ export function report(results: Results): string[] {
 }
 
 /** Why runs do not count; empty when all do. */
-export function faultsOf({ cases, failover, memory }: Results): string[] {
+export function faultsOf({ cases, failover, memory, trace }: Results): string[] {
   return [
     ...cases.flatMap(({ name, verdict }) => verdict.faults.map((fault) => `${name}: ${fault}`)),
     ...(failover?.verdict.faults ?? []).map((fault) => `failover: ${fault}`),
     ...(memory?.verdict.faults ?? []).map((fault) => `memory: ${fault}`),
+    ...(trace ?? []).flatMap(({ name, faults }) => faults.map((fault) => `${name}: ${fault}`)),
   ];
 }
 
@@ -92,6 +96,21 @@ function usageTable(cases: readonly CaseResult[]): string[] {
       `${each.echoCpuSeconds.toFixed(1)} s`,
     ]),
   );
+}
+
+function traceTable(costs: readonly TraceCost[]): string[] {
+  const rows = costs.map(({ name, pairs, medianRatio, eventsPerSecond, dropped }) => [
+    name,
+    String(pairs.length),
+    medianRatio.toFixed(3),
+    `${Math.min(...pairs.map(({ ratio }) => ratio)).toFixed(3)} – ${Math.max(...pairs.map(({ ratio }) => ratio)).toFixed(3)}`,
+    count(eventsPerSecond),
+    count(dropped),
+  ]);
+  return [
+    'Proposals per second while all roles are followed, to those without a follower:',
+    ...columns(['case', 'pairs', 'median', 'least – most', 'events/s', 'dropped'], rows),
+  ];
 }
 
 function memoryTable({ from, to, perSecond, rows }: MemoryResult): string[] {

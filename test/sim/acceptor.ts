@@ -12,6 +12,7 @@ import {
 } from '../../shared/paxos/introduction.ts';
 import type { Journal } from '../../shared/ports/journal.ts';
 import { AcceptorNode, replay, type Outgoing } from '../../shared/runtime/acceptor-node.ts';
+import { AcceptorTrace } from '../../shared/runtime/trace/acceptor-trace.ts';
 import { decodeRecord, encodeRecord } from '../../shared/wire/codec/record.ts';
 import { Membership } from '../../services/acceptor/membership.ts';
 import { readRoster, writeRoster } from '../../services/acceptor/roster-file.ts';
@@ -111,6 +112,7 @@ export class SimAcceptor extends SimNode {
 
   crash(how: 'kill' | 'power'): void {
     this.isUp = false;
+    this.world.watch?.crash(this.name);
     this.#running?.node.stop();
     this.#running = undefined;
     this.disk.end(how, this.prng);
@@ -171,7 +173,10 @@ export class SimAcceptor extends SimNode {
 
   #run(start: number, journal: Journal, machine: Acceptor, id: string, roster: RosterState): void {
     const { world } = this;
+    const tracer = world.watch?.begin(this.name, () => this.now());
+    const learnerOf = (name: string): number | undefined => world.learners.find((l) => l.name === name)?.id;
     const node = new AcceptorNode(machine, journal, {
+      ...(tracer === undefined ? {} : { trace: new AcceptorTrace(tracer, learnerOf) }),
       ...this.ports(),
       soon: (callback) => {
         this.later(0, () => {
@@ -196,6 +201,7 @@ export class SimAcceptor extends SimNode {
       flush: () => undefined,
       note: (note) => {
         if (note.kind === 'trimmed') world.floors.set(note.log, Math.max(note.floor, world.floors.get(note.log) ?? 0));
+        world.watch?.noted(this.name, note);
         world.note(this.name, note);
       },
     });
@@ -224,6 +230,7 @@ export class SimAcceptor extends SimNode {
     this.every(TICK_MS, () => {
       world.stir();
       ticks++;
+      world.watch?.drain(this.name);
       node.tick();
       quiet = newest === journal.newest && journal.synced === newest ? quiet + 1 : 0;
       newest = journal.newest;
@@ -380,6 +387,7 @@ export class SimAcceptor extends SimNode {
 
   #deliver(effect: Outgoing): void {
     const { world } = this;
+    world.watch?.left(this.name, effect);
     world.oracle.left(this.position, effect, this.disk.view);
     switch (effect.kind) {
       case 'reply': {

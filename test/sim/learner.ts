@@ -7,6 +7,8 @@ import { remember, type Remembered } from '../../shared/paxos/introduction.ts';
 import { Learner, type LearnerEffect, type LearnerEvent } from '../../shared/paxos/learner.ts';
 import type { Tip } from '../../shared/paxos/messages.ts';
 import { Inbox } from '../../shared/runtime/inbox.ts';
+import { LearnerTrace } from '../../shared/runtime/trace/learner-trace.ts';
+import { traced } from '../../shared/runtime/trace/role-trace.ts';
 import { Tips } from '../../services/learner/tips.ts';
 import type { SimAcceptor } from './acceptor.ts';
 import { hex, SimNode, type World } from './node.ts';
@@ -62,8 +64,10 @@ export class SimLearner extends SimNode {
     const { world } = this;
     const machine = new Learner(world.quorum, this.source, { windowSlots: 60, fetchSlots: 25 });
     for (const [name, log] of this.#logs) machine.restore(name, log.entries.length);
+    const tracer = world.watch?.begin(this.name, () => this.now());
+    const acceptors = world.acceptors.map((a) => a.id);
     const inbox = new Inbox<LearnerEvent, LearnerEffect>(
-      machine,
+      tracer === undefined ? machine : traced(machine, new LearnerTrace(tracer, acceptors)),
       this.ports(),
       (effect) => {
         if (this.#inbox === inbox) this.#perform(effect);
@@ -73,6 +77,7 @@ export class SimLearner extends SimNode {
     this.#inbox = inbox;
     this.#tips = this.#makeTips();
     this.every(25, () => {
+      world.watch?.drain(this.name);
       if (machine.behind > 0) inbox.post({ kind: 'tick' });
     });
     this.every(200, () => {
@@ -88,6 +93,7 @@ export class SimLearner extends SimNode {
 
   crash(how: 'kill' | 'power'): void {
     this.isUp = false;
+    this.world.watch?.crash(this.name);
     this.#inbox?.stop();
     this.#inbox = undefined;
     this.#tips = undefined;
@@ -254,6 +260,7 @@ export class SimLearner extends SimNode {
         return;
       }
       case 'note':
+        world.watch?.noted(this.name, effect.note);
         return world.note(this.name, effect.note);
     }
   }

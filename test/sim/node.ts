@@ -12,6 +12,7 @@ import type { Oracle } from './oracle.ts';
 import type { Setup } from './plan.ts';
 import type { Schedule } from './schedule.ts';
 import type { QuorumSets } from './quorums.ts';
+import type { TraceWatch } from './trace-watch.ts';
 
 /** What the nodes share. */
 export interface World {
@@ -30,6 +31,8 @@ export interface World {
   readonly holders: number;
   /** The greatest trim floor of each log at any acceptor. */
   readonly floors: Map<string, number>;
+  /** Follows the traces of all nodes, where a test wants them. */
+  readonly watch: TraceWatch | undefined;
   /** A source of chance of its own, drawn from the seed and a name. */
   stream(name: string): Prng;
   count(what: string): void;

@@ -388,6 +388,11 @@ export class Oracle {
     return record?.chosen === undefined ? undefined : { value: record.chosen.value, at: record.chosenAt };
   }
 
+  /** Positions of the acceptors whose votes in a slot at a ballot were seen to leave them, as a set of bits. */
+  votersOf(name: string, slot: number, ballot: Ballot): number {
+    return this.#logs.get(name)?.slots.get(slot)?.ballots.get(ballotKey(ballot))?.voters ?? 0;
+  }
+
   /** At the end: every acknowledged proposal took effect, once, where it was said. */
   finish(): void {
     for (const [name, log] of this.#logs)

@@ -5,6 +5,8 @@ import type { Answer } from '../../shared/paxos/peers.ts';
 import type { ProposerEffect } from '../../shared/paxos/proposing.ts';
 import { Proposer, type ProposerEvent } from '../../shared/paxos/proposer.ts';
 import { Inbox } from '../../shared/runtime/inbox.ts';
+import { ProposerTrace } from '../../shared/runtime/trace/proposer-trace.ts';
+import { traced } from '../../shared/runtime/trace/role-trace.ts';
 import { createAdmission } from '../../services/proposer/admission.ts';
 import { hex, SimNode, type World } from './node.ts';
 
@@ -30,8 +32,10 @@ export class SimProposer extends SimNode {
     const ids = world.proposers.map((p) => p.id);
     const options = { batchValuesMax: 8, batchBytesMax: 4_096, probeMs: world.setup.probeMs };
     const machine = new Proposer(this.#owner, world.quorum, ids, world.noOp, options);
+    const tracer = world.watch?.begin(this.name, () => this.now());
+    const acceptors = world.acceptors.map((a) => a.id);
     const inbox = new Inbox<ProposerEvent, ProposerEffect>(
-      machine,
+      tracer === undefined ? machine : traced(machine, new ProposerTrace(tracer, acceptors)),
       this.ports(),
       (effect) => {
         if (this.#inbox === inbox) this.#perform(effect);
@@ -43,6 +47,7 @@ export class SimProposer extends SimNode {
     this.#inbox = inbox;
     this.#machine = machine;
     this.every(25, () => {
+      world.watch?.drain(this.name);
       inbox.post({ kind: 'tick' });
     });
     for (const peer of world.proposers)
@@ -54,6 +59,7 @@ export class SimProposer extends SimNode {
 
   crash(): void {
     this.isUp = false;
+    this.world.watch?.crash(this.name);
     this.#inbox?.stop();
     this.#inbox = undefined;
     this.#machine = undefined;
@@ -121,6 +127,7 @@ export class SimProposer extends SimNode {
     switch (effect.kind) {
       case 'to-acceptor': {
         const { message } = effect;
+        world.watch?.toAcceptor(this.name, effect.to, message);
         const owner = this.#owner;
         if (message.kind === 'accept') world.oracle.accepts(message, owner);
         for (const acceptor of world.acceptors) {
@@ -157,6 +164,7 @@ export class SimProposer extends SimNode {
       case 'read-slot':
         return this.#readSlot(effect.log, effect.slot);
       case 'note':
+        world.watch?.noted(this.name, effect.note);
         return world.note(this.name, effect.note);
       case 'drained':
         world.count('drained');

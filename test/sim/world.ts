@@ -21,6 +21,7 @@ import { drawPlan, type Plan, type Setup } from './plan.ts';
 import { SimProposer } from './proposer.ts';
 import { QuorumSets, settingOf } from './quorums.ts';
 import { Schedule } from './schedule.ts';
+import type { TraceWatch } from './trace-watch.ts';
 
 export interface SimResult {
   readonly seed: number;
@@ -37,6 +38,8 @@ export interface SimResult {
 export interface SimOptions {
   /** Called for whatever happens, for a trace. */
   readonly trace?: (line: string) => void;
+  /** Follows the traces of all nodes and judges them at the end. */
+  readonly watch?: TraceWatch;
   /** Numbers of the parts of the plan that are kept; default all. */
   readonly keep?: readonly number[];
 }
@@ -72,6 +75,7 @@ class Run implements World {
   readonly learners: SimLearner[] = [];
   readonly holders: number;
   readonly floors = new Map<string, number>();
+  readonly watch: TraceWatch | undefined;
   readonly #plan: Plan;
   readonly #options: SimOptions;
   readonly #clients: SimClient[] = [];
@@ -87,6 +91,7 @@ class Run implements World {
     const { setup } = plan;
     this.#plan = plan;
     this.#options = options;
+    this.watch = options.watch;
     this.setup = setup;
     const ids = Array.from({ length: setup.acceptors }, (_, i) => i + 1);
     this.quorum = quorumSystem(settingOf(setup.quorums), ids);
@@ -169,7 +174,10 @@ class Run implements World {
           `liveness: not finished ${HEAL_MS} ms after the faults ended: ${this.#unfinished().join('; ')}`,
         );
     }
-    if (this.#error === undefined) this.oracle.finish();
+    if (this.#error !== undefined) return;
+    this.oracle.finish();
+    const wrong = this.watch?.judge(this.oracle) ?? [];
+    if (wrong.length > 0) throw new Violation(`trace: ${wrong.slice(0, 5).join('; ')}`);
   }
 
   #isSettled(): boolean {

@@ -20,7 +20,7 @@ const NOT_BUILT_YET: {
   readonly npm: readonly string[];
   readonly pictures: readonly string[];
 } = {
-  synodctl: ['trace', 'history', 'top'],
+  synodctl: [],
   npm: ['demo'],
   pictures: ['basic.svg', 'learner.svg', 'multi.svg', 'partition.svg'],
 };

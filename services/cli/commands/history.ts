@@ -47,7 +47,7 @@ function readId(given: string): ProposalIdPrefix {
   const id = parseProposalId(given);
   if (id !== undefined) return id;
   throw new UsageError(
-    `--id must be CLIENT/SESSION/SEQUENCE, or CLIENT for a decree, where CLIENT is the first 4 to 32 hex digits, not ${JSON.stringify(given)}; synodctl history and propose --json print ids`,
+    `--id must be CLIENT:SESSION:SEQUENCE, or CLIENT for a decree, where CLIENT is the first 4 to 32 hex digits, not ${JSON.stringify(given)}; synodctl history and propose --json print ids`,
   );
 }
 

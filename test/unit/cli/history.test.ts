@@ -174,7 +174,7 @@ describe('history', () => {
     two.stop();
     const { out: half } = await synodctl(['history']);
     expect(half.some((line) => /^ {2}without proposer 2: /.test(line))).toBe(true);
-    expect(half.some((line) => line.includes('07070707/1/1'))).toBe(true);
+    expect(half.some((line) => line.includes('07070707:1:1'))).toBe(true);
   });
 
   test('says what its client was told where somebody saw more', () => {
@@ -211,7 +211,7 @@ describe('history --id', () => {
   test('tells what every role knows of one proposal', async () => {
     bothRecords();
     log.values.push(Buffer.from('a'), Buffer.from('b'));
-    const { code, out } = await synodctl(['history', '--id', '0707/1/1']);
+    const { code, out } = await synodctl(['history', '--id', '0707:1:1']);
     expect(code).toBe(0);
     expect(out[0]).toBe(`proposal ${CLIENT}/1/1 in log orders, by Multi-Paxos`);
     expect(out[1]).toMatch(/forwarded by proposer 1 to proposer 2: chosen in slot 0 at .*, after 2\.0 ms, sent once$/);
@@ -256,11 +256,11 @@ describe('history --id', () => {
       outcome: 2,
     } as const;
     one.records = [record({ ...late, sequence: 2 })];
-    expect((await synodctl(['history', '--id', '0707/1/2'])).out.join()).toMatch(
+    expect((await synodctl(['history', '--id', '0707:1:2'])).out.join()).toMatch(
       /Its outcome is not known: no learner/,
     );
     log.values.push(Buffer.from('a'), Buffer.from('b'));
-    expect((await synodctl(['history', '--id', '0707/1/2'])).out).toContain(
+    expect((await synodctl(['history', '--id', '0707:1:2'])).out).toContain(
       'It is chosen in slot 1 and applied, once.',
     );
   });
@@ -278,7 +278,7 @@ test('ids of proposals are read as they are written', () => {
   expect(parseProposalId(formatProposalId(id))).toEqual(id);
   expect(formatProposalId({ client: CLIENT, session: 0, sequence: 0 }, 8)).toBe('07070707');
   expect(parseProposalId('ABCD')).toEqual({ client: 'abcd', session: undefined, sequence: undefined });
-  for (const wrong of ['', 'abc', 'xyzw', `${CLIENT}0`, 'abcd/1', 'abcd/1/2/3', 'abcd/-1/2', 'abcd/1/9999999999999999'])
+  for (const wrong of ['', 'abc', 'xyzw', `${CLIENT}0`, 'abcd:1', 'abcd:1:2:3', 'abcd:-1:2', 'abcd:1:9999999999999999'])
     expect(parseProposalId(wrong)).toBeUndefined();
 });
 

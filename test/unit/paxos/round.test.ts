@@ -150,7 +150,7 @@ describe('a decree', () => {
       { ...quorum, phase: 'prepare', ms: 7 },
       { kind: 'accept-rtt', acceptor: 1, ms: 11 },
       { kind: 'accept-rtt', acceptor: 2, ms: 11 },
-      { ...quorum, phase: 'accept', ms: 11 },
+      { ...quorum, phase: 'accept', first: 0, count: 1, ms: 11 },
     ]);
   });
 
