@@ -436,19 +436,22 @@ export function readOptions(
     faults: values['faults'] === true,
     quorum,
   };
-  if (faults.length === 0) {
-    try {
-      quorumSystem(quorum, idsUpTo(options.acceptors));
-    } catch (error) {
-      faults.push(`--quorum with ${String(options.acceptors)} acceptors: ${messageOf(error)}`);
-    }
-  }
+  if (faults.length === 0) faults.push(...quorumFaults(quorum, options.acceptors));
   if (faults.length > 0)
     throw new SynodError(
       'INVALID_ARGUMENT',
       `npm start: ${faults.join('\n  ')}\nSee npm start -- --help for every setting.`,
     );
   return options;
+}
+
+function quorumFaults(quorum: string, acceptors: number): string[] {
+  try {
+    quorumSystem(quorum, idsUpTo(acceptors));
+    return [];
+  } catch (error) {
+    return [`--quorum with ${String(acceptors)} acceptors: ${messageOf(error)}`];
+  }
 }
 
 function readyLines(cluster: Cluster, { data, faults }: StartOptions): string[] {

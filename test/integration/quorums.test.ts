@@ -42,7 +42,8 @@ describe('four acceptors of which two are lost', () => {
     expect([...cluster.proposers.values()].map((each) => each.notReady())).toEqual([[], []]);
     // A log that nobody leads needs an election.
     const never = await failure(cluster.propose(leader, { log: 'new' }, 1_000));
-    expect(never).toMatchObject({ code: 'DEADLINE_EXCEEDED', outcome: 'none' });
+    expect(never.code).toBe('DEADLINE_EXCEEDED');
+    for (const each of cluster.proposers.values()) expect(each.node.machine.leaderOf('new')).toBeUndefined();
     await cluster.startAcceptor(1);
     expect((await cluster.propose(leader, { log: 'new' })).leader).toBeGreaterThan(0);
     expect(cluster.fatals).toEqual([]);
@@ -97,7 +98,7 @@ describe('a quorum system that a rolling restart changes', () => {
     await cluster.killProposer(2);
     const changed = await cluster.startProposer(2, { quorum: 'sizes:1,3' });
     const alone = await failure(cluster.propose(2, {}, 1_000));
-    expect(alone.outcome).toBe('none');
+    expect(alone.code).toMatch(/DEADLINE_EXCEEDED|UNAVAILABLE/);
     expect(changed.notReady().join()).toContain('connected to 0 of 3');
     expect((await cluster.propose(1)).leader).toBe(1);
   }, 120_000);

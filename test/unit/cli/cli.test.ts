@@ -224,7 +224,7 @@ describe('propose', () => {
 describe('exit codes', () => {
   test('0 for help, which shows an example and the codes, of every command', async () => {
     for (const command of [
-      ...[['propose'], ['log'], ['subscribe'], ['logs'], ['status']],
+      ...[['propose'], ['log'], ['subscribe'], ['logs'], ['status'], ['quorum']],
       ...[
         ['leader', 'move'],
         ['learner', 'forget'],

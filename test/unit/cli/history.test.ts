@@ -68,10 +68,10 @@ async function fakeProposer(id: number): Promise<FakeProposer> {
           version: '',
           uptimeMs: 1_000 + fake.chosen,
           address: '',
-          quorum: '',
           notReady: [],
           faultsOn: false,
           faults: [],
+          quorum: '',
         };
         const tallies = [{ name: 'multi.chosen', count: fake.chosen }];
         const times = [{ name: 'accept', boundsUs: [1_000, 2_000], counts: [0, fake.chosen, 0] }];

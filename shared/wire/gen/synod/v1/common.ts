@@ -113,7 +113,8 @@ export interface Header {
   /**
    * 8 bytes, the id of the configuration. Empty from a client: not checked. Every other role names it. It is the first 8 bytes of
    * the SHA-256 of four lines, each ended by a line feed: "synod configuration 1", "cluster " and the cluster's id, "acceptors "
-   * and the acceptors' ids in ascending order with commas between, "quorum majority".
+   * and the acceptors' ids in ascending order with commas between, "quorum " and the quorum system in its canonical form, which
+   * `synodctl quorum` prints: "majority".
    */
   configuration: Uint8Array;
   role: Role;
