@@ -1,8 +1,11 @@
 /** What an acceptor keeps of one log. */
+import { assert } from '../base/assert.ts';
 import type { Batch } from '../base/batch.ts';
+import { LIMITS } from '../base/limits.ts';
 import { RangeMap } from '../base/range-map.ts';
-import { BALLOT_ZERO, type Ballot } from './ballot.ts';
-import type { LogState, ToLearner } from './messages.ts';
+import { BALLOT_ZERO, isFast, sameBallot, type Ballot } from './ballot.ts';
+import { identityOfOne } from './identity.ts';
+import type { Accept, Accepted, LogState, RejectReason, ToLearner } from './messages.ts';
 import { VoteIndex } from './vote-index.ts';
 
 export interface Vote {
@@ -79,4 +82,25 @@ export function raise(log: LogRecord, ballot: Ballot, lead: boolean): void {
 export function open(log: LogRecord, from: number): void {
   log.state = 'open';
   log.openFrom = from;
+}
+
+/** At a fast ballot a vote says which value it is for; at a classic one ballot and slot name the value (R9). */
+export function identityAt(ballot: Ballot, batch: Batch): { readonly identity?: string } {
+  return isFast(ballot) ? { identity: identityOfOne(batch) } : {};
+}
+
+/** Why an Accept at a fast ballot gets no vote in a log that promised nothing higher; undefined where it may get one. */
+export function notFast(log: LogRecord, { ballot, first, batch, watermark }: Accept): RejectReason | undefined {
+  assert(batch.count === 1, 'R9', () => `${log.name}: ${String(batch.count)} values at a fast ballot`);
+  // Nobody opened ballot zero; it is open where nobody prepared.
+  const isOpen = ballot.round === 0 || (log.openFrom !== undefined && sameBallot(ballot, log.promised));
+  if (!isOpen || first < (log.openFrom ?? 0)) return 'not-open';
+  return first > Math.max(log.highest, log.watermark, watermark) + LIMITS.fastSlotsAheadMax ? 'ahead' : undefined;
+}
+
+/** The answer to an Accept that has its vote. */
+export function acceptedAt(log: LogRecord, ballot: Ballot, first: number, batch: Batch): Accepted {
+  const watermark = isFast(ballot) ? { watermark: log.watermark } : {};
+  const { name } = log;
+  return { kind: 'accepted', log: name, ballot, first, count: batch.count, ...identityAt(ballot, batch), ...watermark };
 }

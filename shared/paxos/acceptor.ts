@@ -8,7 +8,20 @@ import { assert, assertNever } from '../base/assert.ts';
 import type { Batch } from '../base/batch.ts';
 import { LIMITS } from '../base/limits.ts';
 import type { RangeMap } from '../base/range-map.ts';
-import { headOf, newLog, newVotes, open, raise, type LogRecord, type Vote } from './acceptor-log.ts';
+import { ACCEPTOR_DEFAULTS } from './accepting.ts';
+import type { AcceptorEffect, AcceptorEvent, AcceptorLogStatus, AcceptorOptions } from './accepting.ts';
+import {
+  acceptedAt,
+  headOf,
+  identityAt,
+  newLog,
+  newVotes,
+  notFast,
+  open,
+  raise,
+  type LogRecord,
+  type Vote,
+} from './acceptor-log.ts';
 import {
   BALLOT_ZERO,
   compareBallots,
@@ -19,88 +32,11 @@ import {
   type Ballot,
   type Owner,
 } from './ballot.ts';
-import { identityOfOne } from './identity.ts';
-import type {
-  Accept,
-  Accepted,
-  AcceptorRecord,
-  Any,
-  Fetch,
-  FromAcceptor,
-  LearnerToAcceptor,
-  LogState,
-  Prepare,
-  RejectReason,
-  Tip,
-  TipQuestion,
-  ToAcceptor,
-  ToLearner,
-  VoteRange,
-  Votes,
-} from './messages.ts';
+import type { Accept, AcceptorRecord, Any, Fetch, Prepare, RejectReason, TipQuestion, VoteRange } from './messages.ts';
 import type { Machine, Moment, NoteEffect } from './step.ts';
-import type { Piece } from './vote-index.ts';
 
-export interface AcceptorOptions {
-  /** A Prepare is refused while the log's leader was heard within this time. Milliseconds. */
-  readonly graceMs: number;
-  /** An override is honoured once per this time and log. Milliseconds. */
-  readonly overrideMs: number;
-  /** Slots are dropped once this many learner disks hold them (`trim.holders`). */
-  readonly holders: number;
-  /** Floors move and journals are trimmed at most this often. Milliseconds. */
-  readonly trimMs: number;
-  /** Bytes of votes in one answer; one batch always fits. */
-  readonly pageBytes: number;
-  readonly logsMax: number;
-}
-
-export const ACCEPTOR_DEFAULTS: AcceptorOptions = {
-  graceMs: 400,
-  overrideMs: 10_000,
-  holders: 2,
-  trimMs: 1_000,
-  pageBytes: 1024 * 1024,
-  logsMax: LIMITS.logsMax,
-};
-
-/** `from` names the stream or call that an event came by; a reply goes back by it. */
-export type AcceptorEvent =
-  | { readonly kind: 'proposer'; readonly from: string; readonly owner: Owner; readonly message: ToAcceptor }
-  | { readonly kind: 'proposer-gone'; readonly owner: Owner }
-  | { readonly kind: 'learner'; readonly from: string; readonly disk: string; readonly message: LearnerToAcceptor }
-  | { readonly kind: 'learner-joined'; readonly from: string }
-  | { readonly kind: 'question'; readonly from: string; readonly message: TipQuestion }
-  | { readonly kind: 'forget'; readonly from: string; readonly disk: string; readonly force: boolean }
-  | { readonly kind: 'loaded'; readonly id: number; readonly votes: readonly VoteRange[] }
-  /** Whether the journal takes new slots, and the largest entry that it takes at all, in bytes. */
-  | { readonly kind: 'room'; readonly hasRoom: boolean; readonly bytes: number }
-  /** The journal would like to drop what stands below this position: the few votes that are still needed there move on. */
-  | { readonly kind: 'compact'; readonly below: number }
-  /** Of the acceptor to itself: write the old votes of a log again. */
-  | { readonly kind: 'rewrite'; readonly log: string }
-  | { readonly kind: 'tick' };
-
-export type AcceptorEffect =
-  | { readonly kind: 'persist'; readonly record: AcceptorRecord }
-  | { readonly kind: 'reply'; readonly to: string; readonly message: FromAcceptor }
-  | { readonly kind: 'reply-learner'; readonly to: string; readonly message: ToLearner }
-  | { readonly kind: 'reply-tip'; readonly to: string; readonly message: Tip }
-  | { readonly kind: 'reply-forget'; readonly to: string; readonly refused: string | undefined }
-  /** A vote for all learners that follow. */
-  | { readonly kind: 'publish'; readonly votes: Votes }
-  /** Read the votes of `log` in [from, to) from these pieces of the journal; the later record of a slot is its vote. */
-  | {
-      readonly kind: 'load';
-      readonly id: number;
-      readonly log: string;
-      readonly from: number;
-      readonly to: number;
-      readonly pieces: readonly Piece[];
-    }
-  /** Journal entries below the position are not needed any more. */
-  | { readonly kind: 'trim'; readonly below: number }
-  | NoteEffect;
+export { ACCEPTOR_DEFAULTS } from './accepting.ts';
+export type { AcceptorEffect, AcceptorEvent, AcceptorLogStatus, AcceptorOptions } from './accepting.ts';
 
 /** Pieces of the journal that one load reads, unless more of them hold one slot. */
 const LOAD_PIECES = 6;
@@ -811,41 +747,6 @@ export class Acceptor implements Machine<AcceptorEvent, AcceptorEffect> {
         holders: [...log.holders].map(([disk, h]) => ({ disk, held: h.held, agreed: h.agreed })),
       };
   }
-}
-
-export interface AcceptorLogStatus {
-  readonly log: string;
-  readonly promised: Ballot;
-  readonly state: LogState;
-  /** Where it is open at a fast ballot that is promised: the first slot. */
-  readonly openFrom: number | undefined;
-  readonly highest: number;
-  readonly watermark: number;
-  readonly floor: number;
-  /** Ranges of votes held in memory. */
-  readonly inMemory: number;
-  readonly holders: readonly { readonly disk: string; readonly held: number; readonly agreed: number }[];
-}
-
-/** At a fast ballot a vote says which value it is for; at a classic one ballot and slot name the value (R9). */
-function identityAt(ballot: Ballot, batch: Batch): { readonly identity?: string } {
-  return isFast(ballot) ? { identity: identityOfOne(batch) } : {};
-}
-
-/** Why an Accept at a fast ballot gets no vote in a log that promised nothing higher; undefined where it may get one. */
-function notFast(log: LogRecord, { ballot, first, batch, watermark }: Accept): RejectReason | undefined {
-  assert(batch.count === 1, 'R9', () => `${log.name}: ${String(batch.count)} values at a fast ballot`);
-  // Nobody opened ballot zero; it is open where nobody prepared.
-  const isOpen = ballot.round === 0 || (log.openFrom !== undefined && sameBallot(ballot, log.promised));
-  if (!isOpen || first < (log.openFrom ?? 0)) return 'not-open';
-  return first > Math.max(log.highest, log.watermark, watermark) + LIMITS.fastSlotsAheadMax ? 'ahead' : undefined;
-}
-
-/** The answer to an Accept that has its vote. */
-function acceptedAt(log: LogRecord, ballot: Ballot, first: number, batch: Batch): Accepted {
-  const watermark = isFast(ballot) ? { watermark: log.watermark } : {};
-  const { name } = log;
-  return { kind: 'accepted', log: name, ballot, first, count: batch.count, ...identityAt(ballot, batch), ...watermark };
 }
 
 function ownerKey(owner: Owner): string {

@@ -102,6 +102,57 @@ describe('a decree', () => {
   });
 });
 
+describe('a FAST proposal', () => {
+  const FAST = 3;
+  const [BY_FAST_VOTES, RECOVERED, CLASSIC] = [1, 2, 3];
+
+  test('of a decree is chosen at ballot zero, by votes alone', async () => {
+    const answer = await cluster.propose(1, { log: 'd', protocol: FAST, decree: true });
+    expect(answer).toMatchObject({ slot: 0, own: true, path: BY_FAST_VOTES, rounds: 1, ballot: { round: 0 } });
+    const later = await cluster.propose(2, { log: 'd', protocol: FAST, decree: true, payload: Buffer.from('late') });
+    expect([Buffer.from(later.payload).toString(), later.own]).toEqual(['value', false]);
+  });
+
+  test('of a decree that two propose at once gives both the same value, however it was found', async () => {
+    for (let round = 0; round < 5; round++) {
+      const log = `d-${round}`;
+      const both = await Promise.all(
+        [1, 2].map((id) =>
+          cluster.propose(id, { log, protocol: FAST, decree: true, payload: Buffer.from(`of ${id}`) }),
+        ),
+      );
+      expect(new Set(both.map(({ payload }) => Buffer.from(payload).toString())).size).toBe(1);
+      expect(both.filter(({ own }) => own)).toHaveLength(1);
+      for (const { path } of both) expect([BY_FAST_VOTES, RECOVERED, CLASSIC]).toContain(path);
+    }
+  });
+
+  test('in a log takes the next slot without a leader, and the session that it needs as well', async () => {
+    const first = await cluster.propose(1, { log: 'f', protocol: FAST });
+    const second = await cluster.propose(1, { log: 'f', protocol: FAST });
+    expect([first.slot, second.slot]).toEqual([1, 2]);
+    expect([first.path, second.path]).toEqual([BY_FAST_VOTES, BY_FAST_VOTES]);
+    expect([...cluster.proposers.values()].map(({ node }) => node.machine.leaderOf('f'))).toEqual([
+      undefined,
+      undefined,
+    ]);
+    // Another proposer goes on where this one is.
+    expect(await cluster.propose(2, { log: 'f', protocol: FAST })).toMatchObject({ path: BY_FAST_VOTES });
+  });
+
+  test('in a log that is led goes to its leader, and says so', async () => {
+    const { slot } = await cluster.propose(1);
+    expect(await cluster.propose(2, { protocol: FAST })).toMatchObject({ slot: slot + 2, path: CLASSIC });
+  });
+
+  test('many at once, from both proposers, all get slots of their own', async () => {
+    const answers = await Promise.all(
+      Array.from({ length: 40 }, (_, i) => cluster.propose(1 + (i % 2), { log: 'f', protocol: FAST })),
+    );
+    expect(new Set(answers.map((answer) => answer.slot)).size).toBe(40);
+  });
+});
+
 describe('refusals', () => {
   const WRONG: readonly (readonly [string, Partial<ProposeRequest>, string, string])[] = [
     ['a log without a name', { log: '' }, 'INVALID_ARGUMENT', 'no name'],

@@ -114,6 +114,9 @@ export class AcceptorTrace {
       case 'accepted':
         this.#record({ ...common, message: 'accepted', first: message.first, count: message.count });
         return;
+      case 'opened':
+        // That a log is open for fast voting is no event of the trace yet.
+        return;
     }
   }
 

@@ -162,6 +162,9 @@ export class ProposerTrace implements MachineTrace<ProposerEvent, ProposerEffect
       case 'alive':
         if (this.tracer.wantsIdle) this.#sent('alive', peer, {});
         return;
+      case 'any':
+        // That a log is open for fast voting is no event of the trace yet.
+        return;
     }
   }
 
@@ -183,6 +186,8 @@ export class ProposerTrace implements MachineTrace<ProposerEvent, ProposerEffect
       }
       case 'accepted':
         return this.#received('accepted', peer, { log, ballot, first: message.first, count: message.count });
+      case 'opened':
+        return;
     }
   }
 

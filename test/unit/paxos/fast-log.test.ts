@@ -214,7 +214,11 @@ describe('who opens a log', () => {
     expect(sent().filter((m) => m.kind === 'accept')).toEqual([]);
     opener.onAccepted(3, voted(F, 5, 'y', { voted: bytes('y') }));
     opener.onTick();
-    expect((sent().filter((m) => m.kind === 'accept') as Accept[]).map((m) => words(m.batch))).toEqual(['y']);
+    expect(
+      sent()
+        .filter((m) => m.kind === 'accept')
+        .map((m) => words(m.batch)),
+    ).toEqual(['y']);
   });
 
   test('sends one value a slot at the successor, for ever (R2)', () => {
@@ -226,7 +230,9 @@ describe('who opens a log', () => {
     opener.onAccepted(3, voted(F, 5, 'x', { voted: bytes('x') }));
     ctx.now = 900;
     opener.onTick();
-    const values = (sent().filter((m) => m.kind === 'accept') as Accept[]).map((m) => words(m.batch));
+    const values = sent()
+      .filter((m) => m.kind === 'accept')
+      .map((m) => words(m.batch));
     expect(new Set(values)).toEqual(new Set(['y']));
   });
 
