@@ -74,6 +74,7 @@ const toAcceptor: ToAcceptor[] = [
   { kind: 'resign', log, ballot },
   { kind: 'tell', log, watermark: 17 },
   { kind: 'alive' },
+  { kind: 'any', log, ballot: fast, from: 9 },
 ];
 
 const common = { log, ballot, highest: -1, watermark: 3, floor: 2 };
@@ -110,6 +111,11 @@ const fromAcceptor: FromAcceptor[] = [
   { ...rejected, reason: 'conflict', ballot: BALLOT_ZERO, first: 4, voted: new Uint8Array([8, 1]) },
   { kind: 'accepted', log, ballot, first: 12, count: 3 },
   { kind: 'accepted', log, ballot: BALLOT_ZERO, first: 12, count: 1, identity: 'a7'.repeat(16) },
+  {
+    ...{ kind: 'accepted', log, ballot: fast, first: 12, count: 1, identity: 'a7'.repeat(16) },
+    ...{ voted: new Uint8Array([8, 1]), watermark: 12 },
+  },
+  { kind: 'opened', log, ballot: fast },
 ];
 
 const fromLearner: FromLearner[] = [
@@ -153,6 +159,7 @@ const peerMessages: PeerMessage[] = [
     relayed: true,
     timeoutMs: 5000,
     progress: true,
+    fast: true,
   },
   { kind: 'progress', id: 1, incarnation, progress: { kind: 'forwarded', to: 2 } },
   { kind: 'progress', id: 1, incarnation, progress: { kind: 'promised', acceptor: 0, ballot } },
@@ -177,6 +184,7 @@ const peerMessages: PeerMessage[] = [
 
 const records: AcceptorRecord[] = [
   { kind: 'promise', log, ballot, lead: true },
+  { kind: 'any', log, ballot: fast, from: 17 },
   { kind: 'promise', log, ballot: fast, lead: false },
   { kind: 'vote', log, ballot, first: 4, batch, watermark: 3 },
   { kind: 'resign', log, ballot },
@@ -184,6 +192,10 @@ const records: AcceptorRecord[] = [
   { kind: 'forget', learnerDisk: disk },
   { kind: 'log', log, promised: BALLOT_ZERO, state: 'open', highest: -1, voted: undefined, watermark: 0, floor: 0 },
   { kind: 'log', log, promised: ballot, state: 'led', highest: 0, voted: ballot, watermark: 1, floor: 1 },
+  {
+    ...{ kind: 'log', log, promised: fast, state: 'open', highest: 8, voted: ballot, watermark: 9, floor: 1 },
+    openFrom: 9,
+  },
 ];
 
 /** Bytes as hex, so that a Buffer and a Uint8Array of the same bytes are equal. */
@@ -410,7 +422,11 @@ describe('refused at the door, with outcome none', () => {
       frame({ kind: 'accept', log, ballot: BALLOT_ZERO, first: 0, batch, watermark: 0 }),
       'one value in one slot is taken at fast ballots',
     ],
-    ['a Prepare at a fast ballot', frame({ ...prepare, ballot: fast }), 'promises are for classic ballots'],
+    [
+      'a Prepare at a fast ballot',
+      frame({ ...prepare, ballot: fast }),
+      'only a Prepare with purpose OPEN is for a fast one',
+    ],
     [
       'votes reported twice in a promise',
       () =>
