@@ -7,7 +7,7 @@ import { identityOf } from '../../../shared/paxos/identity.ts';
 import type { Accept, Accepted, FromAcceptor, Rejected, ToAcceptor } from '../../../shared/paxos/messages.ts';
 import { Opener } from '../../../shared/paxos/opener.ts';
 import { PROPOSER_DEFAULTS, type Context } from '../../../shared/paxos/proposing.ts';
-import { majority } from '../../../shared/paxos/quorum.ts';
+import { grid, majority } from '../../../shared/paxos/quorum.ts';
 import { NO_OP, ProposerRig, table } from './hearts.ts';
 import {
   accept,
@@ -240,6 +240,38 @@ describe('who opens a log', () => {
     const { opener } = opened();
     opener.onRejected(0, rejected(F, classic(4, 2), { first: 5, state: 'led' }));
     expect(opener.isClosed).toBe(true);
+  });
+});
+
+describe('history (e): a fast ballot that two starts of a proposer would share, under a grid', () => {
+  // Acceptors 0 and 2 are a column, 1 and 3 the other: a column chooses, one of each column promises.
+  const columns = grid(4, 2, 2);
+
+  /** Two starts each recover slot 5 from votes that the other did not hear; returns the values that are chosen. */
+  function chosenBy(ballots: readonly [Ballot, Ballot]): (string | undefined)[] {
+    const acceptors = [0, 1, 2, 3].map(() => new AcceptorRig());
+    const heard = [
+      { fastBallot: ballots[0], votes: [0, 1], value: 'x', column: [0, 2] },
+      { fastBallot: ballots[1], votes: [2, 3], value: 'y', column: [1, 3] },
+    ];
+    for (const { fastBallot } of heard) for (const rig of acceptors) open(rig, fastBallot);
+    for (const { fastBallot, votes, value } of heard)
+      for (const a of votes) acceptors[a]?.ask(accept(fastBallot, 5, value), owner(9));
+    return heard.map(({ fastBallot, votes, value, column }) => {
+      expect(columns.isPhase1(votes.reduce((sum, a) => sum | (1 << a), 0))).toBe(true);
+      const voters = column.filter(
+        (a) => acceptors[a]?.answer(accept(successor(fastBallot), 5, value), fastBallot).kind === 'accepted',
+      );
+      return columns.isPhase2(voters.reduce((sum, a) => sum | (1 << a), 0)) ? value : undefined;
+    });
+  }
+
+  test('an incarnation of its own keeps a later start from counting what an earlier one opened', () => {
+    expect(chosenBy([fast(3, 1, 'a'), fast(3, 1, 'b')])).toEqual([undefined, 'y']);
+  });
+
+  test('control: with one incarnation for both, two values are chosen in one slot', () => {
+    expect(chosenBy([fast(3, 1, 'a'), fast(3, 1, 'a')])).toEqual(['x', 'y']);
   });
 });
 
