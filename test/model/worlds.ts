@@ -128,6 +128,8 @@ export const WORLDS: readonly World[] = [
   {
     ...FAST_FOUR,
     name: 'fast',
+    isLarge: true,
+    loses: ['tell'],
     about: 'a decree at ballot zero; four acceptors, two proposers that collide, one of which recovers',
     proposers: [FAST_ONE, { ...FAST_TWO, ballots: 0 }],
     sometimes: [...FAST_WAYS, 'a fast proposal: recovered'],
@@ -146,6 +148,7 @@ export const WORLDS: readonly World[] = [
     about: 'a decree; three acceptors, a proposer at ballot zero and one that runs Basic Paxos',
     proposers: [FAST_ONE, TWO],
     learners: 0,
+    loses: ['rejected', 'tell'],
     sometimes: [
       'a value is chosen at a fast ballot',
       'a fast proposal: fallback',
