@@ -46,11 +46,14 @@ export class Decrees {
       known.waiting.push(proposal);
       return;
     }
+    const waiting = [proposal];
+    // Of somebody who still waits when it is sent. What goes out at ballot zero is sent from the start.
+    const current = (): Uint8Array => (waiting.find((each) => !each.done) ?? waiting[0] ?? proposal).entry;
     const attempt =
       protocol === 'fast'
         ? new FastDecree(this.#ctx, log, entry)
-        : new Round(this.#ctx, log, { kind: 'decree', entry }, 0);
-    this.#decrees.set(log, { attempt, waiting: [proposal] });
+        : new Round(this.#ctx, log, { kind: 'decree', entry: current }, 0);
+    this.#decrees.set(log, { attempt, waiting });
     this.settle(log);
   }
 
@@ -82,8 +85,13 @@ export class Decrees {
 
   /** Nobody waits any more. */
   expire(): void {
-    for (const [log, { waiting }] of this.#decrees)
-      if (waiting.every((proposal) => proposal.deadline <= this.#ctx.now)) this.#decrees.delete(log);
+    const { now } = this.#ctx;
+    for (const [log, { waiting }] of this.#decrees) {
+      // R15: what was told to have no effect is never sent, though the attempt goes on for others.
+      const left = waiting.filter((proposal) => proposal.deadline > now || proposal.sent);
+      waiting.splice(0, waiting.length, ...left);
+      if (waiting.every((proposal) => proposal.deadline <= now)) this.#decrees.delete(log);
+    }
   }
 
   #end(log: string, result: AttemptResult, waiting: readonly Proposal[]): void {

@@ -162,7 +162,7 @@ export class FastDecree implements Attempt {
 
   #begin(): void {
     if (this.#round !== undefined || this.#recoverAt === undefined || this.#ctx.now < this.#recoverAt) return;
-    this.#round = new Round(this.#ctx, this.log, { kind: 'decree', entry: this.#entry }, SLOT);
+    this.#round = new Round(this.#ctx, this.log, { kind: 'decree', entry: () => this.#entry }, SLOT);
   }
 
   /** Takes over how the Basic round ended. */

@@ -292,7 +292,7 @@ export const PLANTED_FAULTS: readonly PlantedFault[] = [
     file: 'shared/paxos/round.ts',
     find: '    sendTo(ctx, undefined, this.#message(ballot, this.#from));\n  }',
     replace:
-      "    sendTo(ctx, undefined, this.#message(ballot, this.#from));\n    if (this.task.kind === 'decree' && this.log.startsWith('fast')) {\n      const flight = { ballot, first: 0, batch: Batch.of([this.task.entry]), voters: 0, sentAt: ctx.now, since: ctx.now };\n      this.#phase = { kind: 'accepting', ballot, flights: [flight], since: ctx.now, no: 0, full: 0 };\n      this.#accept(undefined, flight);\n    }\n  }",
+      "    sendTo(ctx, undefined, this.#message(ballot, this.#from));\n    if (this.task.kind === 'decree' && this.log.startsWith('fast')) {\n      const flight = { ballot, first: 0, batch: Batch.of([this.task.entry()]), voters: 0, sentAt: ctx.now, since: ctx.now };\n      this.#phase = { kind: 'accepting', ballot, flights: [flight], since: ctx.now, no: 0, full: 0 };\n      this.#accept(undefined, flight);\n    }\n  }",
   },
   {
     name: 'history (c): a learner takes the value from one acceptor and the votes from others',
