@@ -185,6 +185,19 @@ describe('propose', () => {
     expect(proposer.requests[0]?.protocol).toBe(1);
   });
 
+  test('proposes FAST, in a log or a decree, and prints the way that it took', async () => {
+    const decree = await synodctl(['propose', '--protocol', 'fast', '--decree', '--log', 'd', 'me']);
+    expect(decree.out[0]).toMatch(/^d {2}slot 0 .* me {2}fast, 1 ballot$/);
+    const inLog = await synodctl(['propose', '--protocol', 'fast', '--log', 'f', 'me', '--json']);
+    expect(JSON.parse(inLog.out[0] ?? '')).toMatchObject({ log: 'f', own: true, path: 'fast', rounds: 1 });
+    const sent = proposer.requests.map(({ protocol, decree: isDecree, session }) => [protocol, isDecree, session > 0]);
+    expect(sent).toEqual([
+      [3, true, false],
+      [3, false, expect.anything()],
+    ]);
+    expect((await synodctl(['propose', '--decree', 'x'])).err.join()).toContain('give --protocol basic or fast');
+  });
+
   test('takes bytes as base64', async () => {
     const { out } = await synodctl(['propose', '--base64', '/wA=']);
     expect([...log.values[0]!]).toEqual([255, 0]);
