@@ -58,14 +58,19 @@ export class Planter {
   /** Runs up to so many seeds with the fault. Throws when its edit does not fit the source. */
   async plant(fault: PlantedFault, seedsMax: number): Promise<Found> {
     const folder = join(this.#work, fault.name.replace(/\W+/g, '-'));
-    let text = this.#read(fault.file);
+    const texts = new Map<string, string>();
     for (const edit of [fault, ...(fault.also === undefined ? [] : [fault.also])]) {
+      const file = edit.file ?? fault.file;
+      const text = texts.get(file) ?? this.#read(file);
       if (text.split(edit.find).length !== 2)
-        throw new Error(`the planted fault "${fault.name}" does not stand in ${fault.file}, once`);
-      text = text.replace(edit.find, () => edit.replace);
+        throw new Error(`the planted fault "${fault.name}" does not stand in ${file}, once`);
+      texts.set(
+        file,
+        text.replace(edit.find, () => edit.replace),
+      );
     }
     cpSync(this.clean, folder, { recursive: true });
-    this.#write(folder, fault.file, text);
+    for (const [file, text] of texts) this.#write(folder, file, text);
     try {
       const { seeds, violation } = await this.run(folder, seedsMax);
       return { name: fault.name, seeds, violation };
