@@ -24,6 +24,8 @@ export interface Demo {
   readonly about: string;
   /** Members that it takes at least. */
   readonly takes: Readonly<Record<RoleName, number>>;
+  /** Roles that it is about: their lanes are drawn. */
+  readonly drawn: readonly RoleName[];
   readonly play: (stage: Stage) => Promise<void>;
 }
 
@@ -31,21 +33,25 @@ export const DEMOS: Readonly<Record<string, Demo>> = {
   basic: {
     about: 'Two proposers duel over one decision; the second has to take the value of the first.',
     takes: { acceptor: 3, proposer: 2, learner: 1 },
+    drawn: ['proposer', 'acceptor'],
     play: basic,
   },
   multi: {
     about: 'A leader is elected and streams; it is lost, and another finishes its half-done slot.',
     takes: { acceptor: 3, proposer: 2, learner: 1 },
+    drawn: ['proposer', 'acceptor'],
     play: multi,
   },
   partition: {
     about: 'A minority is cut off, then a majority: what goes on, what waits, and what is told.',
     takes: { acceptor: 3, proposer: 1, learner: 1 },
+    drawn: ['proposer', 'acceptor'],
     play: partition,
   },
   learner: {
     about: 'Votes are counted; one learner is late, and closes its gap.',
     takes: { acceptor: 3, proposer: 1, learner: 2 },
+    drawn: ['acceptor', 'learner'],
     play: learner,
   },
 };
@@ -55,7 +61,7 @@ export async function demo(name: string, options: DemoOptions, context: Context,
   const found = Object.hasOwn(DEMOS, name) ? DEMOS[name] : undefined;
   if (found === undefined)
     throw new UsageError(`there is no demonstration ${showName(name)}; there are ${Object.keys(DEMOS).join(', ')}`);
-  const stage = await Stage.open(context, { demo: name, slow: options.slow ?? false, hands });
+  const stage = await Stage.open(context, { demo: name, slow: options.slow ?? false, drawn: found.drawn, hands });
   try {
     for (const [role, least] of Object.entries(found.takes) as [RoleName, number][]) {
       const there = stage[`${role}s`].length;
@@ -77,9 +83,10 @@ export async function demo(name: string, options: DemoOptions, context: Context,
 }
 
 function picture(file: string, name: string, stage: Stage): void {
-  const title = DEMOS[name]?.about.replace(/\.$/, '') ?? name;
+  const { about = name } = DEMOS[name] ?? {};
+  const { rows, lanes } = stage;
   try {
-    writeFileSync(file, svgOf(stage.rows, { title, lanes: stage.lanes, notes: [] }));
+    writeFileSync(file, svgOf(rows, { title: about.replace(/\.$/, ''), lanes, notes: [] }));
   } catch (error) {
     throw new UsageError(`--svg ${showName(file)} cannot be written: ${messageOf(error)}`);
   }

@@ -35,6 +35,9 @@ export async function basic(stage: Stage): Promise<void> {
   );
   await stage.heal();
   const decided = await answer;
+  await stage.until('proposer 1 answers its client', (events) =>
+    events.some((each) => each.kind === 'answered' && each.word === 'chosen' && isBy(each, 'proposer', p1)),
+  );
   await stage.claim(
     `Client 1 hears that ${FIRST} was chosen, and that this was its own value.`,
     isAnswer(decided, FIRST, true),

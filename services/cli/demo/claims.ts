@@ -134,15 +134,20 @@ export function streamed(events: Events, slots: readonly number[], ballot: Ballo
   return verdict(true, `0 Prepares, ${String(slots.length)} values chosen at ${shortBallot(ballot)}`);
 }
 
-/** The proposer proposed what it had found in the slot again. */
-export function reproposed(events: Events, proposer: number, slot: number): Verdict {
-  const holds = events.some(
-    (each) => each.kind === 'reproposed' && isBy(each, 'proposer', proposer) && covers(each, slot),
+/** The proposer asked at this ballot to vote in the slot, and for no other value as far as values were told. */
+export function finished(events: Events, proposer: number, slot: number, ballot: Ballot, value: string): Verdict {
+  const sent = events.filter(
+    (each) =>
+      each.kind === 'sent' &&
+      each.message === 'accept' &&
+      isBy(each, 'proposer', proposer) &&
+      isSame(each.ballot, ballot) &&
+      covers(each, slot),
   );
-  return verdict(
-    holds,
-    `proposer ${String(proposer)} ${holds ? 'proposed' : 'did not propose'} slot ${String(slot)} again`,
-  );
+  const told = sent.flatMap((each) => (each.first === slot && each.value !== undefined ? textOf(each.value) : []));
+  const holds = sent.length > 0 && told.every((text) => text === value);
+  const what = sent.length === 0 ? 'no Accept' : `Accept(${shortBallot(ballot)}, ${told[0] ?? 'several values'})`;
+  return verdict(holds, `proposer ${String(proposer)} sent ${what} for slot ${String(slot)}`);
 }
 
 /** No proposer and no learner saw anything chosen, and no ballot has a quorum of votes in a slot. */

@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { messageOf } from '../../../shared/base/errors.ts';
 import { ClientError, connect, faults, memberName, memberShort, mergeTraces } from '../../../shared/client/index.ts';
 import type { FaultAction, FaultDirection, MergedTrace, SynodClient, Traced } from '../../../shared/client/index.ts';
+import { formatBallot } from '../../../shared/paxos/ballot.ts';
 import { realClock } from '../../../shared/platform/clock.ts';
 import type { Context } from '../context.ts';
 import type { Place, RoleName } from '../endpoints.ts';
@@ -14,13 +15,15 @@ import { Teller } from './teller.ts';
 
 /** What the caller can do to processes; a command that found the cluster running can do nothing to them. */
 export interface Hands {
-  /** Kills a proposer's process at once, and is told that it is gone; whoever watches it starts it again. */
+  /** Kills a proposer's process at once, and waits until it is gone; the cluster ends with the demonstration. */
   readonly kill?: (proposer: number) => Promise<void>;
 }
 
 export interface StageOptions {
   readonly demo: string;
   readonly slow: boolean;
+  /** Roles whose lanes are drawn: those that it is about. */
+  readonly drawn: readonly RoleName[];
   readonly hands: Hands;
 }
 
@@ -64,6 +67,8 @@ export class Stage {
   readonly #places: readonly Place[];
   readonly #stop = new AbortController();
   readonly #open = new Rows(false);
+  /** What is drawn once, however often it happens: asking again for what is still missing. */
+  readonly #drawn = new Set<string>();
   readonly #clients: SynodClient[] = [];
   readonly #faults = new Set<string>();
   readonly #began = performance.now();
@@ -90,7 +95,7 @@ export class Stage {
     this.acceptors = ids('acceptor');
     this.proposers = ids('proposer');
     this.learners = ids('learner');
-    this.lanes = lanesOf(members);
+    this.lanes = lanesOf(members.filter(({ role }) => options.drawn.some((each) => each === role)));
     this.#teller = new Teller(context.io, {
       ...{ demo: options.demo, log, json: context.json, slow: options.slow, lanes: this.lanes },
       wait: (ms) => this.#sleep(ms),
@@ -117,8 +122,8 @@ export class Stage {
       endpoints.places.map(({ address }) => address),
       {
         ...{ log, values: true, settleMs: SETTLE_MS, signal: stop.signal },
-        onChange: ({ address, member, change, why }) => {
-          if (change === 'lost') stage?.onLost(member === undefined ? address : memberShort(member), why);
+        onChange: ({ address, change, why }) => {
+          if (change === 'lost') stage?.onLost(address, why);
         },
       },
     );
@@ -142,6 +147,7 @@ export class Stage {
   }
 
   async scene(text: string): Promise<void> {
+    await this.#quiet();
     this.#flush();
     await this.#teller.scene(text);
   }
@@ -164,7 +170,7 @@ export class Stage {
 
   end(): void {
     this.#flush();
-    this.#teller.end(this.#claims, performance.now() - this.#began);
+    this.#teller.end(this.#claims, performance.now() - this.#began, this.hands.kill === undefined);
   }
 
   /** Waits for something that the events show, and gives it. Throws a DemoError when it does not come. */
@@ -244,7 +250,9 @@ export class Stage {
     this.#mayGo.add(name);
   }
 
-  onLost(name: string, why: string): void {
+  onLost(address: string, why: string): void {
+    const place = this.#places.find((each) => each.address === address);
+    const name = place === undefined ? address : memberShort(place);
     if (!this.#mayGo.has(name)) this.#lost ??= `${name} was not followed all the time: ${why}`;
   }
 
@@ -292,8 +300,7 @@ export class Stage {
         if (event.log !== this.log) continue;
         this.events.push(event);
         this.#teller.event(event);
-        const what = event.kind === 'sent' || event.kind === 'received' ? event.message : event.kind;
-        if (!HIDDEN.has(what)) this.#open.push(event, this.#merged.sendingOf(event));
+        if (this.#isDrawn(event)) this.#open.push(event, this.#merged.sendingOf(event));
         this.#cancelFlush ??= realClock.after(FLUSH_MS, () => {
           this.#flush();
         });
@@ -305,12 +312,36 @@ export class Stage {
     this.#end();
   }
 
+  #isDrawn(event: Traced): boolean {
+    const what = event.kind === 'sent' || event.kind === 'received' ? event.message : event.kind;
+    if (HIDDEN.has(what)) return false;
+    if (event.kind !== 'gap' && !(event.kind === 'received' && event.message === 'votes')) return true;
+    const { member, peer, ballot, first, count } = event;
+    const who = memberShort(member) + (peer === undefined ? '' : memberShort(peer));
+    const key = `${who} ${ballot === undefined ? '' : formatBallot(ballot)} ${String(first)} ${String(count)}`;
+    if (this.#drawn.has(key)) return false;
+    this.#drawn.add(key);
+    return true;
+  }
+
   #flush(): void {
     this.#cancelFlush?.();
     this.#cancelFlush = undefined;
     for (const row of this.#open.flush()) {
-      this.rows.push(row);
-      this.#teller.row(row);
+      const to = row.to.filter((lane) => this.lanes.includes(lane));
+      if (!this.lanes.includes(row.from) || (row.to.length > 0 && to.length === 0)) continue;
+      const drawn = { ...row, to };
+      this.rows.push(drawn);
+      this.#teller.row(drawn);
+    }
+  }
+
+  /** What belongs to the last scene has come: nothing happened for a moment. Bounded, for a cluster need not come to rest. */
+  async #quiet(): Promise<void> {
+    for (let tries = 0; tries < 5; tries++) {
+      const { length } = this.events;
+      await this.#sleep(2 * SETTLE_MS);
+      if (this.events.length === length) return;
     }
   }
 

@@ -75,10 +75,11 @@ export class Teller {
     await this.#pause(CLAIM_MS);
   }
 
-  end(claims: number, ms: number): void {
-    const text = `${String(claims)} claims, and the events bear out every one. ${ageText(ms)}.`;
+  /** `stays`: the cluster runs on, so that one can look at it. */
+  end(claims: number, ms: number, stays: boolean): void {
+    const text = `${String(claims)} claims in ${ageText(ms)}, and the events bear out every one.`;
     const more = `What is left of it: npx synodctl log --log ${this.#options.log} --all`;
-    this.#say({ done: true, claims, log: this.#options.log }, ['', text, more]);
+    this.#say({ done: true, claims, log: this.#options.log }, ['', text, ...(stays ? [more] : [])]);
   }
 
   #say(fields: object, lines: readonly string[]): void {
