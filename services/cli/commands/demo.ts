@@ -8,8 +8,8 @@ import { basic } from '../demo/basic.ts';
 import { learner } from '../demo/learner.ts';
 import { multi } from '../demo/multi.ts';
 import { partition } from '../demo/partition.ts';
-import { Stage } from '../demo/stage.ts';
-import type { Hands } from '../demo/stage.ts';
+import { Stage, TooLateError } from '../demo/stage.ts';
+import type { Hands, StageOptions } from '../demo/stage.ts';
 import type { RoleName } from '../endpoints.ts';
 import { UsageError } from '../exit.ts';
 import { showName } from '../text.ts';
@@ -26,6 +26,7 @@ export interface Demo {
   readonly takes: Readonly<Record<RoleName, number>>;
   /** Roles that it is about: their lanes are drawn. */
   readonly drawn: readonly RoleName[];
+  readonly omitted: StageOptions['omitted'];
   readonly play: (stage: Stage) => Promise<void>;
 }
 
@@ -34,36 +35,55 @@ export const DEMOS: Readonly<Record<string, Demo>> = {
     about: 'Two proposers duel over one decision; the second has to take the value of the first.',
     takes: { acceptor: 3, proposer: 2, learner: 1 },
     drawn: ['proposer', 'acceptor'],
+    omitted: [],
     play: basic,
   },
   multi: {
     about: 'A leader is elected and streams; it is lost, and another finishes its half-done slot.',
     takes: { acceptor: 3, proposer: 2, learner: 1 },
     drawn: ['proposer', 'acceptor'],
+    omitted: ['accepted', 'forward', 'forwarded'],
     play: multi,
   },
   partition: {
     about: 'A minority is cut off, then a majority: what goes on, what waits, and what is told.',
     takes: { acceptor: 3, proposer: 1, learner: 1 },
     drawn: ['proposer', 'acceptor'],
+    omitted: ['accepted', 'forward', 'forwarded'],
     play: partition,
   },
   learner: {
     about: 'Votes are counted; one learner is late, and closes its gap.',
     takes: { acceptor: 3, proposer: 1, learner: 2 },
     drawn: ['acceptor', 'learner'],
+    omitted: ['promised'],
     play: learner,
   },
 };
+
+/** Times that a demonstration is begun anew, on a machine that is too busy for it. */
+const TRIES_MAX = 4;
 
 /** Plays a demonstration. Throws a DemoError where the events contradict what it tells. */
 export async function demo(name: string, options: DemoOptions, context: Context, hands: Hands = {}): Promise<number> {
   const found = Object.hasOwn(DEMOS, name) ? DEMOS[name] : undefined;
   if (found === undefined)
     throw new UsageError(`there is no demonstration ${showName(name)}; there are ${Object.keys(DEMOS).join(', ')}`);
-  const stage = await Stage.open(context, { demo: name, slow: options.slow ?? false, drawn: found.drawn, hands });
+  for (let tries = 1; ; tries++)
+    try {
+      await once(name, found, options, context, hands);
+      return OK;
+    } catch (error) {
+      if (!(error instanceof TooLateError) || tries >= TRIES_MAX) throw error;
+      context.io.err(`${error.message}; once more, with another log`);
+    }
+}
+
+async function once(name: string, found: Demo, options: DemoOptions, context: Context, hands: Hands): Promise<void> {
+  const { about, takes, play, ...drawing } = found;
+  const stage = await Stage.open(context, { demo: name, slow: options.slow ?? false, ...drawing, hands });
   try {
-    for (const [role, least] of Object.entries(found.takes) as [RoleName, number][]) {
+    for (const [role, least] of Object.entries(takes) as [RoleName, number][]) {
       const there = stage[`${role}s`].length;
       if (there < least)
         throw new ClientError(
@@ -72,19 +92,16 @@ export async function demo(name: string, options: DemoOptions, context: Context,
           'none',
         );
     }
-    await found.play(stage);
+    await play(stage);
     stage.end();
   } finally {
     await stage.close();
     // Also of one that failed: then it shows why.
-    if (options.svg !== undefined) picture(options.svg, name, stage);
+    if (options.svg !== undefined) picture(options.svg, about, stage);
   }
-  return OK;
 }
 
-function picture(file: string, name: string, stage: Stage): void {
-  const { about = name } = DEMOS[name] ?? {};
-  const { rows, lanes } = stage;
+function picture(file: string, about: string, { rows, lanes }: Stage): void {
   try {
     writeFileSync(file, svgOf(rows, { title: about.replace(/\.$/, ''), lanes, notes: [] }));
   } catch (error) {

@@ -32,6 +32,7 @@ export async function learner(stage: Stage): Promise<void> {
   let end = slot;
   for (const value of MISSED) end = (await client.propose(stage.log, Buffer.from(value))).slot;
   await stage.until('the other learner applies them', (events) => applied(events, on, end));
+  await stage.settle();
   const since = stage.events.slice(before);
   await stage.claim(
     `They are chosen, and learner ${String(on)} has them: a learner that is away holds nobody up.`,

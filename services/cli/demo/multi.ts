@@ -64,6 +64,7 @@ async function takenOver(stage: Stage, client: SynodClient, l: number, ballot: B
   const vote = await stage.until('one acceptor votes for the half-done slot', (events) => halfVote(events, a, l));
   const slot = vote.first;
   const died = await gone(stage, l);
+  await stage.settle();
   // The quorum that the next one finds has the acceptor that voted in it.
   const away = stage.acceptors.slice(stage.quorum).map((id) => `a${String(id)}`);
   const next = stage.proposers.filter((id) => id !== l);

@@ -82,6 +82,7 @@ async function majorityAway(stage: Stage, client: SynodClient, kept: readonly st
     (caught: unknown) => caught,
   );
   if (error !== undefined && !(error instanceof ClientError)) throw error;
+  await stage.settle();
   await stage.claim(
     'Nothing is chosen. Waiting is all that Paxos can do here, and all that it does.',
     nothingChosen(stage.events.slice(before), stage.quorum),

@@ -2,7 +2,15 @@
 import { randomBytes } from 'node:crypto';
 import { messageOf } from '../../../shared/base/errors.ts';
 import { ClientError, connect, faults, memberName, memberShort, mergeTraces } from '../../../shared/client/index.ts';
-import type { FaultAction, FaultDirection, MergedTrace, SynodClient, Traced } from '../../../shared/client/index.ts';
+import type {
+  FaultAction,
+  FaultDirection,
+  MergedTrace,
+  SynodClient,
+  Traced,
+  TraceKind,
+  TraceMessage,
+} from '../../../shared/client/index.ts';
 import { formatBallot } from '../../../shared/paxos/ballot.ts';
 import { realClock } from '../../../shared/platform/clock.ts';
 import type { Context } from '../context.ts';
@@ -24,6 +32,8 @@ export interface StageOptions {
   readonly slow: boolean;
   /** Roles whose lanes are drawn: those that it is about. */
   readonly drawn: readonly RoleName[];
+  /** Events that are not drawn: what others say as well. */
+  readonly omitted: readonly (TraceMessage | TraceKind)[];
   readonly hands: Hands;
 }
 
@@ -33,6 +43,9 @@ export class DemoError extends PartialError {
     super(message, EXIT.refused);
   }
 }
+
+/** Something had to be done between two messages, and came too late; with a new log it may be in time. */
+export class TooLateError extends DemoError {}
 
 /** Faults end by themselves, should this process be killed. */
 const FAULT_MS = 180_000;
@@ -61,6 +74,7 @@ export class Stage {
   readonly learners: readonly number[];
   readonly lanes: readonly string[];
   readonly hands: Hands;
+  readonly #omitted: ReadonlySet<string>;
   readonly #context: Context;
   readonly #teller: Teller;
   readonly #merged: MergedTrace;
@@ -88,6 +102,7 @@ export class Stage {
   ) {
     this.log = log;
     this.hands = options.hands;
+    this.#omitted = new Set(options.omitted);
     this.#context = context;
     this.#merged = merged;
     this.#places = context.endpoints.places.filter(({ listening }) => listening);
@@ -147,7 +162,7 @@ export class Stage {
   }
 
   async scene(text: string): Promise<void> {
-    await this.#quiet();
+    await this.settle();
     this.#flush();
     await this.#teller.scene(text);
   }
@@ -314,7 +329,7 @@ export class Stage {
 
   #isDrawn(event: Traced): boolean {
     const what = event.kind === 'sent' || event.kind === 'received' ? event.message : event.kind;
-    if (HIDDEN.has(what)) return false;
+    if (HIDDEN.has(what) || this.#omitted.has(what)) return false;
     if (event.kind !== 'gap' && !(event.kind === 'received' && event.message === 'votes')) return true;
     const { member, peer, ballot, first, count } = event;
     const who = memberShort(member) + (peer === undefined ? '' : memberShort(peer));
@@ -336,8 +351,8 @@ export class Stage {
     }
   }
 
-  /** What belongs to the last scene has come: nothing happened for a moment. Bounded, for a cluster need not come to rest. */
-  async #quiet(): Promise<void> {
+  /** Waits until what happened so far was told: nothing came for a moment. Bounded, for a cluster need not come to rest. */
+  async settle(): Promise<void> {
     for (let tries = 0; tries < 5; tries++) {
       const { length } = this.events;
       await this.#sleep(2 * SETTLE_MS);
