@@ -42,14 +42,14 @@ export const DEMOS: Readonly<Record<string, Demo>> = {
     about: 'A leader is elected and streams; it is lost, and another finishes its half-done slot.',
     takes: { acceptor: 3, proposer: 2, learner: 1 },
     drawn: ['proposer', 'acceptor'],
-    omitted: ['accepted', 'forward', 'forwarded'],
+    omitted: ['accepted', 'reject', 'forward', 'forwarded'],
     play: multi,
   },
   partition: {
     about: 'A minority is cut off, then a majority: what goes on, what waits, and what is told.',
     takes: { acceptor: 3, proposer: 1, learner: 1 },
     drawn: ['proposer', 'acceptor'],
-    omitted: ['accepted', 'forward', 'forwarded'],
+    omitted: ['accepted', 'reject', 'forward', 'forwarded'],
     play: partition,
   },
   learner: {

@@ -81,7 +81,7 @@ async function majorityAway(stage: Stage, client: SynodClient, kept: readonly st
     () => undefined,
     (caught: unknown) => caught,
   );
-  if (error !== undefined && !(error instanceof ClientError)) throw error;
+  if (error !== undefined && !(error instanceof ClientError)) throw new DemoError(messageOf(error));
   await stage.settle();
   await stage.claim(
     'Nothing is chosen. Waiting is all that Paxos can do here, and all that it does.',

@@ -132,17 +132,20 @@ export class Stage {
     await checkFaults(context, options.demo);
     const log = `demo-${options.demo}-${randomBytes(3).toString('hex')}`;
     const stop = new AbortController();
-    let stage: Stage | undefined;
+    const on: { lost?: (address: string, why: string) => void } = {};
     const merged = mergeTraces(
       endpoints.places.map(({ address }) => address),
       {
         ...{ log, values: true, settleMs: SETTLE_MS, signal: stop.signal },
         onChange: ({ address, change, why }) => {
-          if (change === 'lost') stage?.onLost(address, why);
+          if (change === 'lost') on.lost?.(address, why);
         },
       },
     );
-    stage = new Stage(context, options, log, merged, await merged.ready);
+    const stage = new Stage(context, options, log, merged, await merged.ready);
+    on.lost = (address, why) => {
+      stage.#onLost(address, why);
+    };
     const { signal } = stage.#stop;
     signal.addEventListener('abort', () => {
       stop.abort();
@@ -175,12 +178,10 @@ export class Stage {
   /** Says something that the events must bear out, and throws a DemoError where they do not. */
   async claim(text: string, check: Verdict): Promise<void> {
     this.#flush();
-    const lost = this.#merged.dropped > 0 ? `${String(this.#merged.dropped)} events were lost on the way` : this.#lost;
-    const checked = check.holds && lost !== undefined ? { holds: false, because: lost } : check;
+    const checked = judged(check, this.#merged.dropped, this.#lost);
     this.#claims++;
     await this.#teller.claim(text, checked);
-    if (!checked.holds)
-      throw new DemoError(`the events contradict what is told: "${text}"; instead: ${checked.because}`);
+    if (!checked.holds) throw contradiction(text, checked);
   }
 
   end(): void {
@@ -265,7 +266,7 @@ export class Stage {
     this.#mayGo.add(name);
   }
 
-  onLost(address: string, why: string): void {
+  #onLost(address: string, why: string): void {
     const place = this.#places.find((each) => each.address === address);
     const name = place === undefined ? address : memberShort(place);
     if (!this.#mayGo.has(name)) this.#lost ??= `${name} was not followed all the time: ${why}`;
@@ -373,6 +374,17 @@ export class Stage {
       });
     });
   }
+}
+
+/** What was not seen cannot bear out a claim: where events are missing, none holds. `lost`: who was not followed all the time. */
+export function judged(check: Verdict, dropped: number, lost: string | undefined): Verdict {
+  if (!check.holds) return check;
+  if (dropped > 0) return { holds: false, because: `${String(dropped)} events were lost on the way` };
+  return lost === undefined ? check : { holds: false, because: lost };
+}
+
+export function contradiction(text: string, { because }: Verdict): DemoError {
+  return new DemoError(`the events contradict what is told: "${text}"; instead: ${because}`);
 }
 
 /** Throws, with how to start, where a member makes no faults. */
