@@ -469,8 +469,10 @@ export class Proposer implements Machine<ProposerEvent, ProposerEffect> {
       known.waiting.push(proposal);
       return;
     }
-    const round = new Round(this.#ctx, proposal.log, { kind: 'decree', entry: proposal.entry }, 0);
-    this.#decrees.set(proposal.log, { round, waiting: [proposal] });
+    const waiting = [proposal];
+    const entry = (): Uint8Array => (waiting.find((each) => !each.done) ?? waiting[0] ?? proposal).entry;
+    const round = new Round(this.#ctx, proposal.log, { kind: 'decree', entry }, 0);
+    this.#decrees.set(proposal.log, { round, waiting });
   }
 
   #finishAllRounds(): void {
@@ -825,8 +827,12 @@ export class Proposer implements Machine<ProposerEvent, ProposerEffect> {
       });
       note(this.#ctx, { kind: 'proposal', protocol: 'multi', outcome: 'timeout', ms: waited, count: 1 });
     }
-    for (const [log, decree] of this.#decrees)
-      if (decree.waiting.every((proposal) => proposal.deadline <= now)) this.#decrees.delete(log);
+    for (const [log, { waiting }] of this.#decrees) {
+      // R15: what was told to have no effect is never sent, though the round goes on for others.
+      const left = waiting.filter((proposal) => proposal.deadline > now || proposal.sent);
+      waiting.splice(0, waiting.length, ...left);
+      if (waiting.every((proposal) => proposal.deadline <= now)) this.#decrees.delete(log);
+    }
     for (const [log, round] of this.#finishing)
       if (now - round.since > 10 * this.#ctx.options.timeoutMs) this.#finishing.delete(log);
   }

@@ -13,8 +13,8 @@ import { backoffMs, flightEnd, freshBallot, note, portions, sendTo, type Context
 
 /** What a round is for. */
 export type Task =
-  /** One value for slot 0; the answer is whatever is chosen there. */
-  | { readonly kind: 'decree'; readonly entry: Uint8Array }
+  /** One value for slot 0, of somebody who still waits when it is sent; the answer is whatever is chosen there. */
+  | { readonly kind: 'decree'; readonly entry: () => Uint8Array }
   /** A no-op at the next slot of the log, which belongs to this proposer alone. */
   | { readonly kind: 'probe' }
   /** Every slot of [from, to) that has a vote at or above it, no-ops included. */
@@ -184,7 +184,7 @@ export class Round {
       return Batch.of(new Array<Uint8Array>(below).fill(this.#ctx.noOp));
     }
     if (this.task.kind === 'finish') return undefined;
-    return Batch.of([this.task.kind === 'decree' ? this.task.entry : this.#ctx.noOp]);
+    return Batch.of([this.task.kind === 'decree' ? this.task.entry() : this.#ctx.noOp]);
   }
 
   #moveTo(slot: number): void {

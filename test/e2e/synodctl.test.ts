@@ -54,6 +54,33 @@ describe('every command, as JSON', () => {
     expect(second).toMatchObject({ slot: 0, value: 'node-1', own: false });
   });
 
+  test('trace --propose shows what happened to a proposal, from its taking to its applying at every learner', async () => {
+    const events = await json('trace', '--log', 'traced', '--propose', 'hello');
+    const told = new Set(
+      events.map((event) => `${event['kind'] as string} ${(event['message'] as string | undefined) ?? ''}`.trim()),
+    );
+    for (const each of [
+      'sent accept',
+      'received accept',
+      'voted',
+      'received accepted',
+      'chosen',
+      'received votes',
+      'learned',
+    ])
+      expect(told).toContain(each);
+    expect(events.find(({ message }) => message === 'accept')).toMatchObject({
+      log: 'traced',
+      ballot: expect.any(String),
+    });
+    const learners = events.filter(({ kind }) => kind === 'applied').map(({ member }) => member);
+    expect(new Set(learners)).toEqual(new Set(['learner 1', 'learner 2']));
+    const at = (kind: string, message?: string): number =>
+      events.findIndex((event) => event['kind'] === kind && event['message'] === message);
+    expect(at('sent', 'accept')).toBeLessThan(at('received', 'accept'));
+    expect(at('received', 'votes')).toBeLessThan(at('learned'));
+  });
+
   test('status, logs and leader move', async () => {
     await json('propose', '--log', 'moved', 'one');
     const [status] = await json('status');

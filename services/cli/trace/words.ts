@@ -69,8 +69,6 @@ export function describe(event: Traced): string {
       return `${event.peer.role} ${String(event.peer.id)} is ${event.word}`;
     case 'pause':
       return `stood still for ${event.why}`;
-    case 'lost':
-      return `lost a message ${event.word === 'in' ? 'of' : 'to'} ${event.peer.role} ${String(event.peer.id)} on purpose`;
   }
 }
 
@@ -177,7 +175,7 @@ const LEARNING: ReadonlySet<string> = new Set(['votes', 'learned', 'applied', 'g
 
 export function partOf(event: Traced): Part {
   const what = event.kind === 'sent' || event.kind === 'received' ? event.message : event.kind;
-  if (what === 'reject' || what === 'rejected' || what === 'lost') return 'refusal';
+  if (what === 'reject' || what === 'rejected') return 'refusal';
   if (event.kind === 'quorum') return event.phase === 'prepare' ? 'phase 1' : 'phase 2';
   if (PHASE_1.has(what)) return 'phase 1';
   if (PHASE_2.has(what)) return 'phase 2';

@@ -40,7 +40,7 @@ export type TraceMessage = Exclude<(typeof MESSAGES)[number], undefined>;
 const KINDS = [
   ...([undefined, 'sent', 'received', 'proposed', 'answered', 'campaign', 'leader', 'quorum', 'chosen'] as const),
   ...(['no-op', 'reproposed', 'unfound', 'promised', 'voted', 'rejected', 'synced', 'trimmed'] as const),
-  ...(['learned', 'applied', 'gap', 'peer', 'pause', 'lost'] as const),
+  ...(['learned', 'applied', 'gap', 'peer', 'pause'] as const),
 ] as const;
 export type TraceKind = Exclude<(typeof KINDS)[number], undefined>;
 
@@ -107,8 +107,7 @@ export type TraceEvent =
   | With<'synced' | 'trimmed' | 'applied', AtSlots>
   | With<'gap', AtSlots & Worded<'acceptors' | 'learners' | 'finish'>>
   | With<'peer', { readonly peer: TraceMember } & Worded<'up' | 'silent' | 'refused' | 'gone'>>
-  | With<'pause', unknown>
-  | With<'lost', { readonly peer: TraceMember } & Worded<'in' | 'out'>>;
+  | With<'pause', unknown>;
 
 export const TRACE_LIMITS = {
   queueEventsMax: 262_144,
@@ -248,5 +247,4 @@ const NEEDS: Readonly<Partial<Record<TraceKind, readonly (keyof AnyTraceEvent)[]
   applied: ['first'],
   gap: ['first'],
   peer: ['peer'],
-  lost: ['peer'],
 };

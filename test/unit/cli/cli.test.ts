@@ -78,7 +78,7 @@ describe('propose', () => {
   });
 
   test('prints JSON when it is asked to, before or after the command', async () => {
-    const id = expect.stringMatching(/^[0-9a-f]{32}\/1\/1$/) as unknown;
+    const id = expect.stringMatching(/^[0-9a-f]{32}:1:1$/) as unknown;
     const said = { log: 'l', slot: 0, ballot: BALLOT_TEXT, leader: 1, own: true, id, value: 'hello' };
     const { out } = await synodctl(['propose', 'hello', '--log', 'l', '--json']);
     expect(out.map((line) => JSON.parse(line) as unknown)).toEqual([said]);

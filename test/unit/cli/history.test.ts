@@ -137,7 +137,7 @@ describe('history', () => {
     expect(code).toBe(0);
     const rows = out.filter((line) => line.includes('07070707'));
     expect(rows).toHaveLength(1);
-    expect(rows[0]).toMatch(/07070707\/1\/1 +orders +chosen +0 +4\.1 +2 +through 1$/);
+    expect(rows[0]).toMatch(/07070707:1:1 +orders +chosen +0 +4\.1 +2 +through 1$/);
     expect(out).toContain('  proposer 1, up 1m 1s, remembers all 1 that ended there');
   });
 
@@ -146,7 +146,7 @@ describe('history', () => {
     const { out } = await synodctl(['history', '--json']);
     const [row, sums] = out.map((line) => JSON.parse(line) as Record<string, unknown>);
     expect(row).toMatchObject({
-      id: `${CLIENT}/1/1`,
+      id: `${CLIENT}:1:1`,
       end: 'chosen',
       told: 'chosen',
       slot: 0,
@@ -187,7 +187,7 @@ describe('history', () => {
   });
 
   const WRONG: [string, string[], RegExp][] = [
-    ['an id that is none', ['--id', 'zz'], /--id must be CLIENT\/SESSION\/SEQUENCE.*not "zz"/],
+    ['an id that is none', ['--id', 'zz'], /--id must be CLIENT:SESSION:SEQUENCE.*not "zz"/],
     ['an id with half of its numbers', ['--id', `${CLIENT}/1`], /--id must be/],
     ['a limit of 0', ['--limit', '0'], /--limit must be a whole number from 1 to 10000, not "0"/],
     ['a limit that is too great', ['--limit', '10001'], /from 1 to 10000/],
@@ -212,7 +212,7 @@ describe('history --id', () => {
     log.values.push(Buffer.from('a'), Buffer.from('b'));
     const { code, out } = await synodctl(['history', '--id', '0707:1:1']);
     expect(code).toBe(0);
-    expect(out[0]).toBe(`proposal ${CLIENT}/1/1 in log orders, by Multi-Paxos`);
+    expect(out[0]).toBe(`proposal ${CLIENT}:1:1 in log orders, by Multi-Paxos`);
     expect(out[1]).toMatch(/forwarded by proposer 1 to proposer 2: chosen in slot 0 at .*, after 2\.0 ms, sent once$/);
     expect(out[2]).toMatch(/asked of proposer 1: chosen in slot 0 at .*led by proposer 2, after 4\.1 ms, sent once$/);
     expect(out.slice(3)).toEqual([
@@ -225,19 +225,19 @@ describe('history --id', () => {
 
   test('finds at the learners what no proposer remembers, when it is told the log', async () => {
     log.values.push(Buffer.from('a'), Buffer.from('b'), Buffer.from('c'));
-    const { code, out } = await synodctl(['history', '--id', `${CLIENT}/1/3`, '--log', 'orders']);
+    const { code, out } = await synodctl(['history', '--id', `${CLIENT}:1:3`, '--log', 'orders']);
     expect(code).toBe(0);
     expect(out).toContain('  no proposer remembers it any more:');
     expect(out).toContain('It is chosen in slot 2 and applied, once.');
-    const unknown = await synodctl(['history', '--id', `${CLIENT}/1/4`, '--log', 'orders']);
+    const unknown = await synodctl(['history', '--id', `${CLIENT}:1:4`, '--log', 'orders']);
     expect([unknown.code, unknown.out]).toEqual([1, []]);
     expect(unknown.err.join()).toMatch(
-      /nobody knows proposal .*\/1\/4 any more: proposer 1.*learner 1: does not have it in slots 1 to 2/,
+      /nobody knows proposal .*:1:4 any more: proposer 1.*learner 1: does not have it in slots 1 to 2/,
     );
   });
 
   test('without a log says that nobody knows it, and what would help', async () => {
-    const { code, err } = await synodctl(['history', '--id', `${CLIENT}/1/3`]);
+    const { code, err } = await synodctl(['history', '--id', `${CLIENT}:1:3`]);
     expect(code).toBe(1);
     expect(err.join()).toMatch(
       /nobody knows proposal .* with --log L the learners are searched, too \[NOT_FOUND, outcome none/,
@@ -268,7 +268,7 @@ describe('history --id', () => {
     one.records = [record(), record({ sequence: 2 })];
     const { code, err } = await synodctl(['history', '--id', '0707']);
     expect(code).toBe(2);
-    expect(err.join()).toMatch(/--id fits 2 proposals.*\/1\/1 in log "orders"/);
+    expect(err.join()).toMatch(/--id fits 2 proposals.*:1:1 in log "orders"/);
   });
 });
 

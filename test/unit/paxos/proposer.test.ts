@@ -4,7 +4,7 @@ import { describe, expect, test } from '@jest/globals';
 import { firstLeader } from '../../../shared/paxos/hash.ts';
 import type { Answer, Forward, PeerMessage } from '../../../shared/paxos/peers.ts';
 import { Acceptors, converse, ProposerRig, table } from './hearts.ts';
-import { accepted, bytes, classic, owner, promised, rejected } from './support.ts';
+import { accepted, bytes, classic, owner, promised, rejected, words } from './support.ts';
 
 /** A log whose first leader, of proposers 1 and 2, is the one named. */
 function logOf(proposer: number): string {
@@ -381,5 +381,40 @@ describe('moving a log', () => {
     for (const a of [0, 1]) rig.from(a, { ...rejected(ballot, classic(9, 2)), log: MINE });
     rig.tick(2_100);
     expect(rig.answerTo(99)).toEqual(expect.objectContaining({ kind: 'refused' }));
+  });
+});
+
+describe('a decree', () => {
+  /** `withdrawn` is told that nothing happened before anything was sent; then the acceptors answer. */
+  function decided(withdrawnMs: number): { rig: ProposerRig; told: Answer | undefined; sent: string[] } {
+    const rig = two();
+    const log = 'd';
+    const withdrawn = rig.propose('first', { log, protocol: 'basic', timeoutMs: withdrawnMs });
+    rig.propose('second', { log, protocol: 'basic', timeoutMs: 5_000 });
+    const [prepare] = rig.take('prepare');
+    if (prepare === undefined) throw new Error('no round');
+    rig.tick(150);
+    const told = rig.answerTo(withdrawn);
+    for (const a of [0, 1]) rig.from(a, { ...promised(prepare.ballot), log });
+    return { rig, told, sent: rig.take('accept').map(({ batch }) => words(batch) ?? '') };
+  }
+
+  test('never sends the value of who was told that it had no effect, though its round goes on for others (R15)', () => {
+    const { told, sent } = decided(100);
+    expect(told).toEqual(expect.objectContaining({ code: 'DEADLINE_EXCEEDED', outcome: 'none' }));
+    expect(new Set(sent)).toEqual(new Set(['second']));
+  });
+
+  test('sends the value of who asked first, while that waits (the control)', () => {
+    const { told, sent } = decided(5_000);
+    expect(told).toBeUndefined();
+    expect(new Set(sent)).toEqual(new Set(['first']));
+  });
+
+  test('tells who comes late to a round that was sent that the outcome is unknown', () => {
+    const { rig } = decided(5_000);
+    const late = rig.propose('third', { log: 'd', protocol: 'basic', timeoutMs: 50 });
+    rig.tick(100);
+    expect(rig.answerTo(late)).toEqual(expect.objectContaining({ outcome: 'unknown' }));
   });
 });

@@ -61,8 +61,6 @@ export const TraceKind = {
   TRACE_KIND_PEER: 20,
   /** TRACE_KIND_PAUSE - This process stood still: `why` says how long. */
   TRACE_KIND_PAUSE: 21,
-  /** TRACE_KIND_LOST - A message of or to `peer` was lost here on purpose; see fault.proto. */
-  TRACE_KIND_LOST: 22,
 } as const;
 
 export type TraceKind = typeof TraceKind[keyof typeof TraceKind];
@@ -90,7 +88,6 @@ export namespace TraceKind {
   export type TRACE_KIND_GAP = typeof TraceKind.TRACE_KIND_GAP;
   export type TRACE_KIND_PEER = typeof TraceKind.TRACE_KIND_PEER;
   export type TRACE_KIND_PAUSE = typeof TraceKind.TRACE_KIND_PAUSE;
-  export type TRACE_KIND_LOST = typeof TraceKind.TRACE_KIND_LOST;
 }
 
 export const TraceMessage = {
