@@ -83,6 +83,8 @@ export class Stage {
   readonly #open = new Rows(false);
   /** What is drawn once, however often it happens: asking again for what is still missing. */
   readonly #drawn = new Set<string>();
+  /** Events that are drawn, so far. */
+  #count = 0;
   readonly #clients: SynodClient[] = [];
   readonly #faults = new Set<string>();
   readonly #began = performance.now();
@@ -316,7 +318,10 @@ export class Stage {
         if (event.log !== this.log) continue;
         this.events.push(event);
         this.#teller.event(event);
-        if (this.#isDrawn(event)) this.#open.push(event, this.#merged.sendingOf(event));
+        if (this.#isDrawn(event)) {
+          this.#open.push(event, this.#merged.sendingOf(event));
+          this.#count++;
+        }
         this.#cancelFlush ??= realClock.after(FLUSH_MS, () => {
           this.#flush();
         });
@@ -355,9 +360,9 @@ export class Stage {
   /** Waits until what happened so far was told: nothing came for a moment. Bounded, for a cluster need not come to rest. */
   async settle(): Promise<void> {
     for (let tries = 0; tries < 5; tries++) {
-      const { length } = this.events;
+      const drawn = this.#count;
       await this.#sleep(2 * SETTLE_MS);
-      if (this.events.length === length) return;
+      if (this.#count === drawn) return;
     }
   }
 
@@ -366,12 +371,15 @@ export class Stage {
   }
 
   #sleep(ms: number): Promise<void> {
+    const { signal } = this.#stop;
     return new Promise((resolve) => {
-      const cancel = realClock.after(ms, resolve);
-      this.#stop.signal.addEventListener('abort', () => {
+      const done = (): void => {
         cancel();
+        signal.removeEventListener('abort', done);
         resolve();
-      });
+      };
+      const cancel = realClock.after(ms, done);
+      signal.addEventListener('abort', done, { once: true });
     });
   }
 }

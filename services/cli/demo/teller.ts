@@ -30,6 +30,7 @@ export class Teller {
   readonly #options: TellerOptions;
   readonly #chart: TextChart;
   #scenes = 0;
+  #ended = false;
 
   constructor(io: Io, options: TellerOptions) {
     this.#io = io;
@@ -56,11 +57,12 @@ export class Teller {
 
   /** Something that happened, as the member told it. For programs; people are shown rows. */
   event(event: Traced): void {
-    if (this.#options.json) this.#io.out(`{"demo":${JSON.stringify(this.#options.demo)},"event":${jsonLine(event)}}`);
+    if (this.#options.json && !this.#ended)
+      this.#io.out(`{"demo":${JSON.stringify(this.#options.demo)},"event":${jsonLine(event)}}`);
   }
 
   row(row: Row): void {
-    if (this.#options.json) return;
+    if (this.#options.json || this.#ended) return;
     for (const line of this.#chart.lines(row)) this.#io.out(line);
   }
 
@@ -77,6 +79,8 @@ export class Teller {
 
   /** `stays`: the cluster runs on, so that one can look at it. */
   end(claims: number, ms: number, stays: boolean): void {
+    // What happens from here on belongs to no scene.
+    this.#ended = true;
     const text = `${String(claims)} claims in ${ageText(ms)}, and the events bear out every one.`;
     const more = `What is left of it: npx synodctl log --log ${this.#options.log} --all`;
     this.#say({ done: true, claims, log: this.#options.log }, ['', text, ...(stays ? [more] : [])]);
