@@ -320,7 +320,8 @@ export class Stage {
         this.#teller.event(event);
         if (this.#isDrawn(event)) {
           this.#open.push(event, this.#merged.sendingOf(event));
-          this.#count++;
+          // A sending is drawn where it is received.
+          if (event.kind !== 'sent') this.#count++;
         }
         this.#cancelFlush ??= realClock.after(FLUSH_MS, () => {
           this.#flush();
