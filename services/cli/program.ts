@@ -1,6 +1,8 @@
 /** The command line: which commands there are, what each takes, and how each is shown in `--help`. */
 import { Command, CommanderError, Option } from 'commander';
 import { bench } from './commands/bench.ts';
+import { DEMOS, demo } from './commands/demo.ts';
+import type { DemoOptions } from './commands/demo.ts';
 import { delay, drop, heal, list, partition } from './commands/fault.ts';
 import type { FaultOptions } from './commands/fault.ts';
 import { history } from './commands/history.ts';
@@ -76,6 +78,7 @@ function build(io: Io, done: (code: number) => void): Command {
   valueCommands(program, add, cluster);
   clusterCommands(program, add, cluster);
   traceCommand(program, add, cluster);
+  demoCommands(program, add, cluster);
   faultCommands(program, add, cluster);
   localCommands(program, add, io, done);
   return program;
@@ -89,6 +92,7 @@ type Options = ProposeOptions &
   HistoryOptions &
   TopOptions &
   TraceOptions &
+  DemoOptions &
   FaultOptions & { readonly force?: boolean };
 type Action = (args: string[], options: Options, context: Context) => Promise<number>;
 type Cluster = (run: Action) => (...given: unknown[]) => Promise<void>;
@@ -223,6 +227,20 @@ function traceCommand(program: Command, add: Add, cluster: Cluster): void {
     .option('--svg <file>', 'write such a chart as a picture at the end')
     .option('--all', "also heartbeats, every sync and Synod's own logs")
     .action(cluster((_args, options, context) => trace(options, context)));
+}
+
+function demoCommands(program: Command, add: Add, cluster: Cluster): void {
+  const parent = program
+    .command('demo')
+    .description(
+      'Paxos shown on the running cluster, and told from what its members do; for clusters started with --faults.',
+    )
+    .exitOverride();
+  for (const [name, { about }] of Object.entries(DEMOS))
+    clusterOptions(add(parent, name, about, [`synodctl demo ${name}`, `synodctl demo ${name} --slow`]))
+      .option('--slow', 'with pauses, for an audience')
+      .option('--svg <file>', 'write what happened as a picture at the end')
+      .action(cluster((_args, options, context) => demo(name, options, context)));
 }
 
 function faultCommands(program: Command, add: Add, cluster: Cluster): void {

@@ -187,7 +187,7 @@ export const PLANTED_FAULTS: readonly PlantedFault[] = [
   {
     name: 'a duplicate is acknowledged before the sync of the first',
     file: 'shared/runtime/acceptor-node.ts',
-    find: 'this.#held.push({ position: this.#journal.newest, effect });',
+    find: 'this.#held.push({ position: this.#journal.newest, effect, cause: this.#trace?.cause ?? 0 });',
     replace: `
         if (effect.kind === 'reply' && effect.message.kind === 'accepted') {
           const key = effect.message.log + effect.message.first + JSON.stringify(effect.message.ballot);
@@ -195,7 +195,7 @@ export const PLANTED_FAULTS: readonly PlantedFault[] = [
           if (seen.has(key)) return this.#ports.send(effect, -1);
           seen.add(key);
         }
-        this.#held.push({ position: this.#journal.newest, effect });`,
+        this.#held.push({ position: this.#journal.newest, effect, cause: this.#trace?.cause ?? 0 });`,
   },
   {
     name: 'a session table is lost in a snapshot',

@@ -21,8 +21,8 @@ const NOT_BUILT_YET: {
   readonly pictures: readonly string[];
 } = {
   synodctl: [],
-  npm: ['demo'],
-  pictures: ['basic.svg', 'learner.svg', 'multi.svg', 'partition.svg'],
+  npm: [],
+  pictures: [],
 };
 
 const PAGE_LINES_MAX = 150;

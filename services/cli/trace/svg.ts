@@ -61,7 +61,7 @@ class SvgChart {
   readonly #rows: readonly Row[];
   readonly #options: SvgOptions;
   readonly #out: string[] = [];
-  readonly #width: number;
+  #width: number;
   readonly #bottom: number;
 
   constructor(rows: readonly Row[], options: SvgOptions) {
@@ -75,6 +75,7 @@ class SvgChart {
         this.#titleWidth() + 2 * MARGIN,
       ),
     );
+    for (const row of rows) this.#width = Math.max(this.#width, this.#needed(row));
     this.#bottom = HEAD + 34 + rows.length * ROW + 8;
   }
 
@@ -184,6 +185,14 @@ class SvgChart {
     // Where the right side has no room for it, it stands left of its lane.
     const isLeft = x + 10 + width > this.#width - 6 && x - 10 - width > TIME_WIDTH - 10;
     this.#label(isLeft ? x - 10 - width : x + 10, y, text);
+  }
+
+  /** The width at which a row's text has room beside its arrow, where it has none within it or to the left. */
+  #needed(row: Row): number {
+    const stops = [row.from, ...row.to].flatMap((lane) => this.#x(lane) ?? []).sort((a, b) => a - b);
+    const width = cut(row.text).length * CHAR;
+    if (stops.length < 2 || this.#place(stops, width) >= TIME_WIDTH - 10) return 0;
+    return Math.ceil((stops.at(-1) ?? 0) + ARROWHEAD + width + 6);
   }
 
   #arrow(row: Row, from: number, targets: readonly number[], y: number): void {
