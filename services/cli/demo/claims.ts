@@ -82,7 +82,7 @@ export function isChosen(
   return verdict(holds, `${named('acceptor', who)} voted in slot ${String(slot)} at ${shortBallot(ballot)}`);
 }
 
-/** A promise of `ballot` that the proposer received reports a vote in the slot, at `earlier`, for the value. */
+/** Before it sent anything for the slot at `ballot`, the proposer had a promise that reports a vote there, at `earlier`, for the value. */
 export function foundVote(
   events: Events,
   proposer: number,
@@ -90,8 +90,9 @@ export function foundVote(
   { slot, earlier, value }: { readonly slot: number; readonly earlier: Ballot; readonly value: string },
 ): Verdict {
   for (const each of events) {
-    if (each.kind !== 'received' || each.message !== 'promise' || !isBy(each, 'proposer', proposer)) continue;
-    if (!isSame(each.ballot, ballot)) continue;
+    if (!isBy(each, 'proposer', proposer) || !isSame(each.ballot, ballot)) continue;
+    if (each.kind === 'sent' && each.message === 'accept' && covers(each, slot)) break;
+    if (each.kind !== 'received' || each.message !== 'promise') continue;
     const vote = each.votes.find((one) => covers(one, slot) && isSame(one.ballot, earlier));
     if (vote === undefined) continue;
     // The beginning of a value is told of the first slot of a range alone.
@@ -102,7 +103,7 @@ export function foundVote(
       `${memberName(each.peer)} reported its vote at ${shortBallot(earlier)}${told === undefined ? '' : ` for ${told}`}`,
     );
   }
-  return verdict(false, `no promise of ${shortBallot(ballot)} reported a vote at ${shortBallot(earlier)}`);
+  return verdict(false, `no promise of ${shortBallot(ballot)} reported a vote at ${shortBallot(earlier)} in time`);
 }
 
 /** Whatever the proposer asked to vote for was this value, and it asked at least once. */

@@ -54,10 +54,18 @@ export async function multi(stage: Stage): Promise<void> {
 async function takenOver(stage: Stage, client: SynodClient, l: number, ballot: Ballot): Promise<void> {
   const [a = 1] = stage.acceptors;
   const others = stage.acceptors.filter((id) => id !== a).map((id) => `a${String(id)}`);
+  const next = stage.proposers.filter((id) => id !== l);
+  const away = stage.acceptors.slice(stage.quorum);
   await stage.scene(
-    `The leader is cut off from all acceptors but acceptor ${String(a)}, and a client gives it one more value, "${HALF}".`,
+    `The leader is cut off from all acceptors but acceptor ${String(a)}, and a client gives it one more value, "${HALF}". ` +
+      `(${named('Proposer', next)} ${next.length === 1 ? 'is' : 'are'} cut off from ${named('acceptor', away)}, so that any majority there has acceptor ${String(a)} in it.)`,
   );
   await stage.cut([`p${String(l)}`], others);
+  // Before anybody can run phase 1: one that finds no vote may as well send the value as its own, when the client tries again.
+  await stage.cut(
+    next.map((id) => `p${String(id)}`),
+    away.map((id) => `a${String(id)}`),
+  );
   // The client asks first where the leader is, and tries the others under the same id once that one is gone.
   const answer = client.propose(stage.log, Buffer.from(HALF));
   answer.catch(() => undefined);
@@ -65,13 +73,6 @@ async function takenOver(stage: Stage, client: SynodClient, l: number, ballot: B
   const slot = vote.first;
   const died = await gone(stage, l);
   await stage.settle();
-  // The quorum that the next one finds has the acceptor that voted in it.
-  const away = stage.acceptors.slice(stage.quorum).map((id) => `a${String(id)}`);
-  const next = stage.proposers.filter((id) => id !== l);
-  await stage.cut(
-    next.map((id) => `p${String(id)}`),
-    away,
-  );
   await stage.claim(
     `Slot ${String(slot)} is half done: acceptor ${String(a)} voted, no majority did, and the leader ${died}.`,
     votedOnly(stage.events, slot, ballot, [a]),

@@ -75,6 +75,9 @@ const CLAIMS: Readonly<Record<string, readonly [claims.Verdict, ...claims.Verdic
     claims.foundVote([promise('node-2')], 2, B2, { slot: 0, earlier: B1, value: 'node-1' }),
     claims.foundVote([promise('node-1', B2)], 2, B2, { slot: 0, earlier: B1, value: 'node-1' }),
     claims.foundVote([promise('node-1')], 1, B2, { slot: 0, earlier: B1, value: 'node-1' }),
+    claims.foundVote([accept('p2', B2, 'node-1'), promise('node-1')], 2, B2, {
+      ...{ slot: 0, earlier: B1, value: 'node-1' },
+    }),
     claims.foundVote([], 2, B2, { slot: 0, earlier: B1, value: 'node-1' }),
   ],
   'the second one proposed the value of the first': [
