@@ -51,11 +51,15 @@ export class Tracing {
     const { clock = realClock, metrics, self } = options;
     this.#options = options;
     this.#clock = clock;
-    const tracer = new Tracer(() => clock.now());
+    const tracer = new Tracer(() => clock.now(), TRACE_LIMITS.budget);
     this.tracer = tracer;
     const prefix = `synod_${self.role}_trace`;
     metrics?.gaugeOf(`${prefix}_followers`, 'Who follows the trace of this role', () => tracer.followers);
-    metrics?.gaugeOf(`${prefix}_dropped`, 'Events of the trace that slow followers lost', () => tracer.dropped);
+    metrics?.gaugeOf(
+      `${prefix}_dropped`,
+      'Events of the trace that were not told: above the budget of a follower, or it was slow',
+      () => tracer.dropped,
+    );
   }
 
   get service(): ServedService {
