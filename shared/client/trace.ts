@@ -42,7 +42,7 @@ export interface TraceOptions {
 export interface TraceFollower extends AsyncIterable<Traced> {
   /** Who tells. Rejects with a ClientError when nobody does, or it refuses. Nothing that happens afterwards is missed. */
   readonly ready: Promise<TraceMember>;
-  /** Events that were lost because this end was too slow, since the beginning. */
+  /** Events that were not told, because this end was too slow or more happened than a follower hears, since the beginning. */
   readonly dropped: number;
 }
 
@@ -164,7 +164,7 @@ export interface MergedTrace extends AsyncIterable<Traced> {
    * afterwards in them is missed.
    */
   readonly ready: Promise<readonly TraceMember[]>;
-  /** Events lost because this end was too slow, over all roles. */
+  /** Events that were not told, over all roles. */
   readonly dropped: number;
   /** The sending of a message whose receipt came out of this trace, where it was seen. */
   sendingOf(received: Traced): Traced | undefined;

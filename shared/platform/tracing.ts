@@ -32,6 +32,8 @@ type Stream = ServerWritableStream<TraceServiceFollowRequest, TraceServiceFollow
 
 /** How long events gather, and how many leave at once before others get a turn. Milliseconds; events. */
 const GATHER_MS = 20;
+/** The same while more happens than this follower hears: fewer messages, and still within the time in which readers put events in order. */
+const BUSY_GATHER_MS = 100;
 const FRAME_EVENTS = 256;
 
 const ANYBODY: readonly Role[] = ['client', 'proposer', 'acceptor', 'learner'];
@@ -51,11 +53,15 @@ export class Tracing {
     const { clock = realClock, metrics, self } = options;
     this.#options = options;
     this.#clock = clock;
-    const tracer = new Tracer(() => clock.now());
+    const tracer = new Tracer(() => clock.now(), TRACE_LIMITS.budget);
     this.tracer = tracer;
     const prefix = `synod_${self.role}_trace`;
     metrics?.gaugeOf(`${prefix}_followers`, 'Who follows the trace of this role', () => tracer.followers);
-    metrics?.gaugeOf(`${prefix}_dropped`, 'Events of the trace that slow followers lost', () => tracer.dropped);
+    metrics?.gaugeOf(
+      `${prefix}_dropped`,
+      'Events of the trace that were not told: above the budget of a follower, or it was slow',
+      () => tracer.dropped,
+    );
   }
 
   get service(): ServedService {
@@ -123,7 +129,8 @@ class Outlet {
 
   gather(): void {
     if (this.#cancel !== undefined || this.#isFull || this.#isClosed) return;
-    this.#cancel = this.#clock.after(GATHER_MS, () => {
+    const ms = this.#queue.hasBudget ? GATHER_MS : BUSY_GATHER_MS;
+    this.#cancel = this.#clock.after(ms, () => {
       this.#cancel = undefined;
       this.#flush();
     });

@@ -85,7 +85,9 @@ export async function trace(options: TraceOptions, context: Context): Promise<nu
     cancel();
     end();
     if (merged.dropped > 0)
-      io.err(`${String(merged.dropped)} events are missing: they came faster than they were taken`);
+      io.err(
+        `${String(merged.dropped)} events are missing: more happened than is told (1,000 at once and 100 a second of each member); --log or --id look closer`,
+      );
   }
 }
 

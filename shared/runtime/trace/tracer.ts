@@ -1,6 +1,9 @@
 /**
  * What a role tells of itself while somebody follows. Each follower has a queue of its own, which is bounded: what does not fit is
  * dropped and counted, and the role never waits. While nobody follows, `isOn` is false, and nothing is made.
+ *
+ * A follower also has a budget: after a burst it hears so many events a second, and while no follower has any left, nothing is made
+ * either. So following costs a role the same however much it does; who looks at a busy cluster filters, or sees a sample.
  */
 import { Fifo } from '../../base/fifo.ts';
 import { RESERVED_LOG_PREFIX } from '../../base/limits.ts';
@@ -15,8 +18,17 @@ export type TraceDraft = Pick<AnyTraceEvent, 'kind'> & Partial<AnyTraceEvent>;
 const IDLE: ReadonlySet<string> = new Set(['tell', 'alive', 'heartbeat']);
 const NO_VOTES: AnyTraceEvent['votes'] = [];
 
+/** What one follower hears of one role: `burst` events at once, and `aSecond` of them after that. */
+export interface TraceBudget {
+  readonly burst: number;
+  readonly aSecond: number;
+}
+
+const UNBOUNDED: TraceBudget = { burst: Infinity, aSecond: Infinity };
+
 export class Tracer {
   readonly #now: () => number;
+  readonly #budget: TraceBudget;
   readonly #queues = new Set<TraceQueue>();
   #isOn = false;
   #beginnings = 0;
@@ -27,13 +39,25 @@ export class Tracer {
   #wantsEntries = false;
 
   /** `now`: monotonic milliseconds of the role. */
-  constructor(now: () => number) {
+  constructor(now: () => number, budget: TraceBudget = UNBOUNDED) {
     this.#now = now;
+    this.#budget = budget;
   }
 
-  /** Whether anybody follows. To be asked before anything is made for `record`. */
+  /** Whether anybody follows, and may hear more now. To be asked before anything is made for `record`. */
   get isOn(): boolean {
-    return this.#isOn;
+    if (!this.#isOn) return false;
+    for (const queue of this.#queues) if (queue.hasBudget) return true;
+    return this.#refill();
+  }
+
+  /** Nobody had budget left: what time brought since. Where it brought none, something was not told. */
+  #refill(): boolean {
+    const now = this.#now();
+    let some = false;
+    for (const queue of this.#queues) some = queue.refill(now) || some;
+    if (!some) for (const queue of this.#queues) queue.drop();
+    return some;
   }
 
   /** Counts the times that following began: what was kept from before is void. */
@@ -65,7 +89,7 @@ export class Tracer {
 
   /** Events from now on; `onEvent` is called when the queue was empty and is so no longer. End it with `unfollow`. */
   follow(filter: TraceFilter, onEvent: () => void = () => undefined): TraceQueue {
-    const queue = new TraceQueue(filter, onEvent);
+    const queue = new TraceQueue(filter, onEvent, this.#budget, this.#now());
     this.#queues.add(queue);
     if (!this.#isOn) this.#beginnings++;
     this.#look();
@@ -119,12 +143,18 @@ export class TraceQueue {
   readonly #onEvent: () => void;
   readonly #match: ProposalMatch | undefined;
   readonly #events = new Fifo<AnyTraceEvent>();
+  readonly #budget: TraceBudget;
+  #left: number;
+  #filledAt: number;
   #dropped = 0;
   /** Something that this follower sees waits for the next sync. */
   #awaitsSync = false;
 
-  constructor(filter: TraceFilter, onEvent: () => void) {
+  constructor(filter: TraceFilter, onEvent: () => void, budget: TraceBudget = UNBOUNDED, now = 0) {
     this.filter = filter;
+    this.#budget = budget;
+    this.#left = budget.burst;
+    this.#filledAt = now;
     this.#onEvent = onEvent;
     this.#match = filter.proposal === undefined ? undefined : new ProposalMatch(filter.proposal, filter.log);
   }
@@ -133,17 +163,35 @@ export class TraceQueue {
     return this.#events.length;
   }
 
-  /** What did not fit since the follower came. */
+  /** What did not fit, or was above the budget, since the follower came. */
   get dropped(): number {
     return this.#dropped;
   }
 
+  get hasBudget(): boolean {
+    return this.#left >= 1;
+  }
+
+  /** Adds what time brought; true when at least one event may be told. */
+  refill(now: number): boolean {
+    const { burst, aSecond } = this.#budget;
+    this.#left = Math.min(burst, this.#left + ((now - this.#filledAt) * aSecond) / 1_000);
+    this.#filledAt = now;
+    return this.hasBudget;
+  }
+
+  /** Something was not made, because nobody had budget left. */
+  drop(): void {
+    this.#dropped++;
+  }
+
   offer(event: AnyTraceEvent, values: TracedValues | undefined): void {
     if (!this.#wants(event, values)) return;
-    if (this.#events.length >= this.filter.queueEvents) {
+    if (this.#events.length >= this.filter.queueEvents || !(this.hasBudget || this.refill(event.atMs))) {
       this.#dropped++;
       return;
     }
+    this.#left--;
     const { filter } = this;
     this.#events.push(filter.values || event.value === undefined ? event : { ...event, value: undefined });
     if (this.#events.length === 1) this.#onEvent();

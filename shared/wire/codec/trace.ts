@@ -114,6 +114,8 @@ export const TRACE_LIMITS = {
   queueEventsDefault: 16_384,
   /** Who may follow one role at once. */
   followersMax: 16,
+  /** What one follower hears of one role: so many events at once, and so many a second after that. */
+  budget: { burst: 1_000, aSecond: 100 },
   /** Of a value that is shown. */
   valueBytes: 64,
   /** Ranges of votes of one promise that are told. */

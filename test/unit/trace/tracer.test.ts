@@ -46,6 +46,35 @@ describe('a tracer', () => {
     expect(each.dropped).toBe(2);
   });
 
+  test('tells a burst and then so many a second; while nobody may hear more, nothing is made, and that is counted', () => {
+    let now = 0;
+    const each = new Tracer(() => now, { burst: 3, aSecond: 100 });
+    const queue = each.follow(EVERYTHING);
+    const made = (): number => {
+      let count = 0;
+      for (let slot = 0; slot < 10; slot++)
+        if (each.isOn) {
+          each.record(voted('a', slot));
+          count++;
+        }
+      return count;
+    };
+    expect([made(), queue.length, queue.dropped]).toEqual([3, 3, 7]);
+    now = 5;
+    expect([made(), queue.dropped]).toEqual([0, 17]);
+    now = 25;
+    expect([made(), queue.length, queue.dropped]).toEqual([2, 5, 25]);
+    now = 60_000;
+    expect(made()).toBe(3);
+    // Who sees one quiet log keeps its budget, and hears of it whatever the others have used up.
+    const quiet = each.follow({ ...EVERYTHING, log: 'q', idle: false });
+    made();
+    expect(quiet.length).toBe(0);
+    expect(each.isOn).toBe(true);
+    each.record(voted('q', 1));
+    expect([quiet.length, quiet.dropped]).toEqual([1, 0]);
+  });
+
   test('a slow follower costs another one nothing', () => {
     const each = tracer();
     const [slow, quick] = [each.follow({ ...EVERYTHING, queueEvents: 1 }), each.follow(EVERYTHING)];

@@ -50,7 +50,10 @@ export interface TraceServiceFollowResponse {
   timeUs: number;
   wallUs: number;
   events: TraceEvent[];
-  /** What was dropped since the stream began, because this follower was too slow. */
+  /**
+   * What was not told since the stream began: this follower was too slow, or more happened than its budget of 1,000 events at once
+   * and 100 a second after that.
+   */
   dropped: number;
 }
 
@@ -290,7 +293,7 @@ export const TraceServiceFollowResponse: MessageFns<TraceServiceFollowResponse> 
 
 /**
  * What happens in one role, for people and tools that want to see the protocol run. Every role serves it. A role never waits for
- * who follows: what does not fit into a follower's queue is dropped and counted. While nobody follows, nothing is recorded.
+ * who follows: what does not fit into a follower's queue or budget is dropped and counted. While nobody follows, nothing is recorded.
  */
 export type TraceServiceService = typeof TraceServiceService;
 export const TraceServiceService = {
