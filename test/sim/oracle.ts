@@ -421,10 +421,11 @@ export class Oracle {
 
   /** Positions of the acceptors whose votes in a slot at a ballot were seen to leave them, as a set of bits. */
   votersOf(name: string, slot: number, ballot: Ballot): number {
-    let most = 0;
+    let voters = 0;
+    // At a fast ballot each value has voters of its own.
     for (const sent of this.#logs.get(name)?.slots.get(slot)?.ballots.values() ?? [])
-      if (compareBallots(sent.ballot, ballot) === 0 && bits(sent.voters) >= bits(most)) most = sent.voters;
-    return most;
+      if (compareBallots(sent.ballot, ballot) === 0) voters |= sent.voters;
+    return voters;
   }
 
   /** At the end: every acknowledged proposal took effect, once, where it was said. */
