@@ -146,7 +146,6 @@ export const WORLDS: readonly World[] = [
   {
     ...FAST_FOUR,
     name: 'fast-duel',
-    isLarge: true,
     about:
       'a decree at ballot zero; four acceptors, two proposers that collide and recover against one another; no rejects',
     loses: ['tell', 'rejected'],
