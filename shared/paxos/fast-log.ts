@@ -8,7 +8,7 @@
  */
 import { Batch } from '../base/batch.ts';
 import { Fifo } from '../base/fifo.ts';
-import { BALLOT_ZERO, compareBallots, isFast, maxBallot, sameBallot, type Ballot } from './ballot.ts';
+import { BALLOT_ZERO, compareBallots, isFast, maxBallot, sameBallot, successor, type Ballot } from './ballot.ts';
 import { identityOf } from './identity.ts';
 import type { Accepted, Rejected } from './messages.ts';
 import type { FastLeft, FastOutcome } from './notes.ts';
@@ -44,7 +44,10 @@ interface Flight {
   /** Acceptors that refused, and what they said of the log. */
   out: number;
   promised: Ballot;
-  isOpen: boolean;
+  /** The greatest ballot at which one of them is open. */
+  open: Ballot | undefined;
+  /** One that is open at this very ballot voted above it in this slot, which is being recovered. */
+  isTaken: boolean;
   highest: number;
   /** Its slot is decided elsewhere, or below something unknown: a learner must say what became of it. */
   resolving: { readonly since: number; askedAt: number; readonly path: Path } | undefined;
@@ -126,7 +129,8 @@ export class FastLog {
         since: ctx.now,
         out: 0,
         promised: BALLOT_ZERO,
-        isOpen: false,
+        open: undefined,
+        isTaken: false,
         highest: -1,
       },
       tallies: new Map([[identity, { voters: 0, value: proposal.entry }]]),
@@ -157,10 +161,11 @@ export class FastLog {
     flight.highest = Math.max(flight.highest, message.highest);
     if (message.reason === 'conflict' && message.voted !== undefined)
       return this.#vote(flight, acceptor, identityOf(message.voted), message.voted);
-    if (compareBallots(message.promised, flight.promised) >= 0) {
-      flight.promised = maxBallot(flight.promised, message.promised);
-      flight.isOpen = message.state === 'open';
-    }
+    flight.promised = maxBallot(flight.promised, message.promised);
+    if (message.state === 'open' && isFast(message.promised))
+      flight.open = maxBallot(flight.open ?? BALLOT_ZERO, message.promised);
+    if (message.state === 'open' && message.reason === 'ballot' && sameBallot(message.promised, flight.ballot))
+      flight.isTaken = true;
     flight.out |= 1 << acceptor;
     this.#count(flight);
   }
@@ -244,20 +249,23 @@ export class FastLog {
     const isCollision = voted > 1;
     this.#saw(isCollision);
     if (isCollision) note(this.#ctx, { kind: 'collision', log: this.log, slot: flight.slot });
-    const { promised, isOpen, ballot } = flight;
-    const order = compareBallots(promised, ballot);
-    if (isOpen && isFast(promised) && (order > 0 || (order === 0 && this.#watermark > flight.slot))) {
+    const { promised, open, ballot } = flight;
+    const order = open === undefined ? -1 : compareBallots(open, ballot);
+    // An acceptor that voted at the successor, in a slot that was recovered, and did not hear of the opening names that.
+    const isOpen = open !== undefined && compareBallots(promised, successor(open)) <= 0;
+    if (isOpen && (order > 0 || (order === 0 && this.#watermark > flight.slot))) {
       // The log was opened at another ballot since, or further up. What became of the slots between is not known here.
-      this.#ballot = promised;
+      this.#ballot = open;
       this.#next = Math.max(flight.highest + 1, this.#watermark);
       this.#fed = -1;
       return this.#again(flight);
     }
+    if (isOpen && order === 0 && flight.isTaken) return this.#resolve(flight, 'recovered');
     const path = isCollision ? 'recovered' : 'classic';
     if (this.#tooManyCollided()) return this.#leave('collided', path);
     // Who opened the ballot sees the same votes, and recovers the slot.
     if (isCollision && this.#hasOpener(ballot)) return this.#resolve(flight, path);
-    const isOpening = !isOpen && isFast(promised) && order > 0;
+    const isOpening = !isOpen && isFast(promised) && compareBallots(promised, ballot) > 0;
     const why = isCollision ? 'collided' : flight.out === 0 ? 'unreachable' : 'led';
     this.#leave(why, path, isOpening ? promised.proposer : undefined);
   }

@@ -122,6 +122,21 @@ describe('Any at an acceptor', () => {
     // In that slot, nothing below the successor is voted any more.
     expect(rig.answer(accept(F, 5, 'x'), owner(2))).toMatchObject({ kind: 'rejected', reason: 'ballot' });
   });
+
+  test('still says that the log is open at its fast ballot once slots were recovered at the successor', () => {
+    const rig = new AcceptorRig();
+    open(rig);
+    rig.answer(accept(F, 5, 'x'), owner(2));
+    const toldOpenAt = (): FromAcceptor => rig.answer(accept(ZERO, 0, 'z'), owner(3));
+    const before = { kind: 'rejected', reason: 'ballot', state: 'open', promised: F };
+    expect(toldOpenAt()).toMatchObject(before);
+    rig.answer(accept(successor(F), 5, 'y'), owner(1));
+    // Who comes new goes on at F: with the successor for an answer it would have a leader elected, which closes the log.
+    expect(toldOpenAt()).toMatchObject(before);
+    // Control: a vote of another ballot is what a candidate must get above.
+    rig.answer(accept(classic(9, 2), 5, 'y'), owner(2));
+    expect(toldOpenAt()).toMatchObject({ promised: classic(9, 2) });
+  });
 });
 
 /** An opener of four acceptors, and what it sent. */
@@ -375,6 +390,20 @@ describe('a FAST proposal in a log', () => {
     expect(rig.take('accept').map((m) => [m.ballot, m.first])).toEqual([[F, 7]]);
   });
 
+  test('goes on there too where one acceptor voted at the successor and did not hear of the opening', () => {
+    const reopened = (higher: Ballot): number[] => {
+      const rig = rigOf();
+      propose(rig, 'x');
+      rig.out.length = 0;
+      rig.from(0, rejected(ZERO, F, { first: 0, reason: 'ballot', state: 'open', highest: 6, watermark: 5 }));
+      rig.from(1, rejected(ZERO, higher, { first: 0, reason: 'ballot', state: 'closed', highest: 6 }));
+      return rig.take('accept').map((m) => m.first);
+    };
+    expect(reopened(successor(F))).toEqual([7]);
+    // Control: a ballot above the successor means that the log is another's now.
+    expect(reopened(classic(4, 2))).toEqual([]);
+  });
+
   test('goes to the leader of a log that is led, and says so', () => {
     const rig = rigOf();
     const token = propose(rig, 'x');
@@ -400,6 +429,24 @@ describe('a FAST proposal in a log', () => {
     const rig = collided({});
     expect(rig.out).toContainEqual({ kind: 'load-sessions', log: LOG, slot: 6 });
     expect(rig.take('prepare')).toEqual([]);
+  });
+
+  test('that comes to a slot which is recovered already waits for it too, and does not close the log', () => {
+    const late = (ballotThere: Ballot): ProposerRig => {
+      const rig = rigOf();
+      propose(rig, 'x');
+      for (const a of [0, 1])
+        rig.from(a, rejected(ZERO, F, { first: 0, reason: 'ballot', state: 'open', highest: 4, watermark: 5 }));
+      rig.out.length = 0;
+      for (const a of [0, 1])
+        rig.from(a, rejected(F, ballotThere, { first: 5, reason: 'ballot', state: 'open', highest: 5, watermark: 5 }));
+      return rig;
+    };
+    const rig = late(F);
+    expect(rig.out).toContainEqual({ kind: 'load-sessions', log: LOG, slot: 6 });
+    expect(rig.take('prepare')).toEqual([]);
+    // Control: where somebody else's ballot is above the one that is open, a leader is needed.
+    expect(late(classic(4, 2)).take('prepare')).toHaveLength(1);
   });
 
   test('that collides there goes to a leader where recovery is set to classic', () => {
