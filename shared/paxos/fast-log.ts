@@ -291,6 +291,8 @@ export class FastLog {
   #resolve(flight: Flight, path: Path): void {
     const { now } = this.#ctx;
     flight.resolving = { since: now, askedAt: now, path };
+    // A learner may have been heard that is past the slot: what it said is all that one will say.
+    if (this.#admission !== undefined && this.#fed > flight.slot) return this.#decide(flight, this.#admission, path);
     this.#ctx.out.push({ kind: 'load-sessions', log: this.log, slot: flight.slot + 1 });
   }
 
@@ -302,10 +304,14 @@ export class FastLog {
     this.#watermark = Math.max(this.#watermark, next);
     this.#next = Math.max(this.#next, next);
     const flight = this.#flight;
-    if (flight?.resolving === undefined || next <= flight.slot) return;
+    if (flight?.resolving !== undefined && next > flight.slot) this.#decide(flight, admission, flight.resolving.path);
+  }
+
+  /** The table is complete past the flight's slot. */
+  #decide(flight: Flight, admission: Admission, path: Path): void {
     const verdict = admission.check(flight.proposal.entry);
     if (verdict.kind === 'new') return this.#again(flight);
-    this.#tell(flight, verdict, flight.resolving.path);
+    this.#tell(flight, verdict, path);
   }
 
   #tell(flight: Flight, verdict: ReturnType<Admission['check']>, path: Path): void {

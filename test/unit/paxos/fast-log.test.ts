@@ -262,6 +262,32 @@ describe('who opens a log', () => {
     expect(new Set(values)).toEqual(new Set(['y']));
   });
 
+  test('forgets slots that others know to be chosen, though it missed their votes', () => {
+    const recoveries = (watermark: number): number[] => {
+      const { opener, ctx, sent } = opened();
+      // Of slot 5 it hears two votes of those that chose it; in slot 6 all votes.
+      for (const a of [0, 1]) opener.onAccepted(a, voted(F, 5, 'x', { voted: bytes('x') }));
+      for (const a of [0, 1, 2]) opener.onAccepted(a, voted(F, 6, 'y', { voted: bytes('y') }));
+      opener.onAccepted(0, voted(F, 7, 'z', { voted: bytes('z'), watermark }));
+      sent();
+      // A late third vote for slot 5 would have it recovered, and slots kept until then.
+      opener.onAccepted(3, voted(F, 5, 'other', { voted: bytes('other') }));
+      ctx.now = 300;
+      opener.onTick();
+      return sent().flatMap((m) => (m.kind === 'accept' ? [m.first] : []));
+    };
+    expect(recoveries(7)).toEqual([]);
+    // Control: as long as nobody says so, it is decided.
+    expect(recoveries(5)).toEqual([5]);
+  });
+
+  test('asks an acceptor that comes back for no more than is undecided', () => {
+    const { opener, sent } = opened();
+    opener.onAccepted(0, voted(F, 900, 'z', { voted: bytes('z'), watermark: 900 }));
+    opener.onAcceptorUp(3);
+    expect(sent()).toEqual([expect.objectContaining({ kind: 'prepare', ballot: F, from: 900 })]);
+  });
+
   test('stops when a higher ballot is promised', () => {
     const { opener } = opened();
     opener.onRejected(0, rejected(F, classic(4, 2), { first: 5, state: 'led' }));
@@ -358,6 +384,14 @@ describe('a FAST proposal in a log', () => {
     expect(said(rig, token)).toEqual(['no answer']);
     sessions(rig, 5, { x: 4 });
     expect(said(rig, token)).toEqual([4, 'fast', 2]);
+  });
+
+  test('is answered at once where a learner that applied the slot was heard before the votes', () => {
+    const rig = rigOf();
+    const token = propose(rig, 'x');
+    sessions(rig, 1, { x: 0 });
+    for (const a of [0, 1, 2]) rig.from(a, voted(ZERO, 0, 'x'));
+    expect(said(rig, token)).toEqual([0, 'fast', 1]);
   });
 
   test('has one effect (R12): where the table has it at an earlier slot, that is the answer', () => {
