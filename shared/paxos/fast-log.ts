@@ -94,9 +94,14 @@ export class FastLog {
 
   #pump(): void {
     while (this.#flight === undefined && !this.#ports.isOpening()) {
-      const proposal = this.#queue.shift();
-      if (proposal === undefined) return;
-      if (!proposal.done) this.#send(proposal);
+      const proposal = this.#queue.peek();
+      // What another proposer took is judged before it is sent; where nothing is loaded yet, that comes at once.
+      if (proposal === undefined || (proposal.via !== undefined && this.#admission === undefined)) return;
+      this.#queue.shift();
+      if (proposal.done) continue;
+      const verdict = proposal.via === undefined ? undefined : this.#admission?.check(proposal.entry);
+      if (verdict?.kind === 'invalid') this.#ports.answer(proposal, verdict.refused);
+      else this.#send(proposal);
     }
   }
 
@@ -215,8 +220,11 @@ export class FastLog {
     this.#next = Math.max(this.#next, flight.slot + 1);
     // R12: what stands below is known, value by value; otherwise a learner that applied the slot says what it means.
     if (this.#admission === undefined || this.#fed !== flight.slot) return this.#resolve(flight, 'fast');
-    const verdict = this.#admission.check(flight.proposal.entry);
-    this.#feed(flight.slot, flight.proposal.entry);
+    const { proposal } = flight;
+    const verdict = this.#admission.check(proposal.entry);
+    this.#feed(flight.slot, proposal.entry);
+    // R15: it was sent this once, to this slot, and has no effect there.
+    if (verdict.kind === 'refused' && !proposal.retry) proposal.sent = false;
     this.#tell(flight, verdict, 'fast');
   }
 
@@ -304,7 +312,8 @@ export class FastLog {
     this.#watermark = Math.max(this.#watermark, next);
     this.#next = Math.max(this.#next, next);
     const flight = this.#flight;
-    if (flight?.resolving !== undefined && next > flight.slot) this.#decide(flight, admission, flight.resolving.path);
+    if (flight === undefined) return this.#pump();
+    if (flight.resolving !== undefined && next > flight.slot) this.#decide(flight, admission, flight.resolving.path);
   }
 
   /** The table is complete past the flight's slot. */

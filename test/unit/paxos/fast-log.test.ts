@@ -5,9 +5,14 @@ import { Batch } from '../../../shared/base/batch.ts';
 import { BALLOT_ZERO, freshFast, isFast, successor, type Ballot } from '../../../shared/paxos/ballot.ts';
 import { identityOf } from '../../../shared/paxos/identity.ts';
 import type { Accept, Accepted, FromAcceptor, Rejected, ToAcceptor } from '../../../shared/paxos/messages.ts';
-import type { PeerMessage } from '../../../shared/paxos/peers.ts';
+import type { PeerMessage, Refused } from '../../../shared/paxos/peers.ts';
 import { Opener } from '../../../shared/paxos/opener.ts';
-import { PROPOSER_DEFAULTS, type Context, type ProposerOptions } from '../../../shared/paxos/proposing.ts';
+import {
+  PROPOSER_DEFAULTS,
+  type Context,
+  type ProposerOptions,
+  type Verdict,
+} from '../../../shared/paxos/proposing.ts';
 import { grid, majority } from '../../../shared/paxos/quorum.ts';
 import { Acceptors, converse, NO_OP, ProposerRig, table } from './hearts.ts';
 import {
@@ -339,6 +344,11 @@ function sessions(rig: ProposerRig, next: number, known: Record<string, number> 
   rig.step({ kind: 'sessions', log: LOG, next, admission: table(known) });
 }
 
+const EXPIRED: Refused = {
+  ...({ kind: 'refused', code: 'FAILED_PRECONDITION', message: 'expired', outcome: 'none' } as const),
+  leader: undefined,
+};
+
 function said(rig: ProposerRig, token: number): unknown[] {
   const answer = rig.answerTo(token);
   return answer?.kind === 'chosen' ? [answer.slot, answer.path, answer.rounds] : [answer?.code ?? 'no answer'];
@@ -401,6 +411,25 @@ describe('a FAST proposal in a log', () => {
     for (const a of [0, 1, 2]) rig.from(a, votedFor(ZERO, 0, 'x-again'));
     for (const a of [0, 1, 2]) rig.from(a, voted(ZERO, 1, 'x'));
     expect(said(rig, token)).toEqual([0, 'fast', 2]);
+  });
+
+  test('is refused without an effect where the table refuses it at its first attempt, and with an unknown one at a retry (R15)', () => {
+    const expired = { ...table(), check: () => ({ kind: 'refused' as const, refused: EXPIRED }) };
+    const outcome = (retry: boolean, loses: boolean): string | undefined => {
+      const rig = rigOf();
+      rig.step({ kind: 'sessions', log: LOG, next: 0, admission: expired });
+      const token = rig.propose('x', { protocol: 'fast', decree: false, retry });
+      rig.step({ kind: 'sessions', log: LOG, next: 0, admission: expired });
+      if (loses) for (const a of [0, 1, 2]) rig.from(a, votedFor(ZERO, 0, 'other'));
+      expect(rig.answerTo(token)).toBeUndefined();
+      for (const a of [0, 1, 2]) rig.from(a, voted(ZERO, loses ? 1 : 0, 'x'));
+      const answer = rig.answerTo(token);
+      return answer?.kind === 'refused' ? answer.outcome : undefined;
+    };
+    expect(outcome(false, false)).toBe('none');
+    // Controls: what was sent before, by the client or from here, may have had its effect before the session expired.
+    expect(outcome(true, false)).toBe('unknown');
+    expect(outcome(false, true)).toBe('unknown');
   });
 
   test('that collides at ballot zero goes to a leader, who prepares: nobody recovers there by counting votes', () => {
@@ -543,6 +572,24 @@ describe('a proposer that is about to open a log', () => {
     expect(said(rig, token)).toEqual([expect.any(Number), 'fast', 1]);
     const answers = rig.out.flatMap((e) => (e.kind === 'to-peer' && e.message.kind === 'forwarded' ? [e.message] : []));
     expect(answers).toEqual([expect.objectContaining({ id: 2, answer: expect.objectContaining({ path: 'fast' }) })]);
+  });
+
+  test('sends nothing for a peer that no learner could apply', () => {
+    const sentFor = (verdict: Verdict): (string | undefined)[] => {
+      const { rig, acceptors } = opening();
+      rig.peer(2, forwarded(2, 'b', true));
+      for (const effect of rig.out.splice(0))
+        for (const a of [0, 1, 2]) {
+          const reply = effect.kind === 'to-acceptor' ? acceptors.give(a, owner(1), effect.message) : undefined;
+          if (reply !== undefined) rig.from(a, reply);
+        }
+      expect(sentFast(rig)).toEqual([]);
+      rig.step({ kind: 'sessions', log: LOG, next: 1, admission: { ...table(), check: () => verdict } });
+      return sentFast(rig);
+    };
+    expect(sentFor({ kind: 'invalid', refused: EXPIRED })).toEqual([]);
+    // Control: what learners know is sent, as soon as there is a table to judge it by.
+    expect(sentFor({ kind: 'new' })).toEqual(['b']);
   });
 
   test('control: a proposal for a leader has one elected, which closes the log', () => {
