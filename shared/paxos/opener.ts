@@ -255,6 +255,16 @@ export class Opener {
 
   onAcceptorUp(acceptor: number): void {
     if (this.#state.kind === 'open') this.#prepare(acceptor, this.#watermark, false);
+    else if (this.#state.kind === 'preparing') this.#prepareAgain(this.#state);
+  }
+
+  /** Asks those that have not promised all, from where their answers end. */
+  #prepareAgain(state: State & { kind: 'preparing' }): void {
+    state.sentAt = this.#ctx.now;
+    for (let acceptor = 0; acceptor < this.#ctx.quorum.size; acceptor++) {
+      const from = state.phase1.nextFrom(acceptor);
+      if (from !== undefined) this.#prepare(acceptor, from, state.phase1.isNew(acceptor));
+    }
   }
 
   onTick(): void {
@@ -262,7 +272,8 @@ export class Opener {
     const { now, options } = this.#ctx;
     if (state.kind === 'closed') return;
     if (state.kind === 'preparing') {
-      if (now - state.since >= 2 * options.timeoutMs) this.#close('no phase-1 quorum promised');
+      if (now - state.since >= 2 * options.timeoutMs) return this.#close('no phase-1 quorum promised');
+      if (now - state.sentAt >= options.resendMs) this.#prepareAgain(state);
       return;
     }
     // Acceptors outside of the quorum get the Prepare and Any until they have both.

@@ -192,6 +192,23 @@ describe('who opens a log', () => {
     expect(sent()).toEqual([{ kind: 'tell', log: LOG, watermark: 6 }, any(F, 6)]);
   });
 
+  test('asks again whoever did not promise, and opens though a Prepare was lost', () => {
+    const { opener, ctx, sent } = openerOf();
+    for (const a of [0, 1]) opener.onPromised(a, promised(F, { watermark: 5, from: 5 }));
+    sent();
+    ctx.now = 100;
+    opener.onTick();
+    expect(sent()).toEqual([]);
+    ctx.now = 200;
+    opener.onTick();
+    expect(ctx.out.map((e) => (e.kind === 'to-acceptor' ? [e.to, e.message.kind] : []))).toEqual([
+      [2, 'prepare'],
+      [3, 'prepare'],
+    ]);
+    opener.onPromised(3, promised(F, { watermark: 5, from: 5 }));
+    expect(opener.isOpen).toBe(true);
+  });
+
   test('sends no Any where slots are voted that are not known to be chosen', () => {
     const { opener, sent } = openerOf();
     sent();
@@ -543,13 +560,40 @@ describe('a proposer that is about to open a log', () => {
     rig.peer(2, forwarded(1, 'a', true));
     run();
     rig.out.length = 0;
-    for (let ticks = 0; ticks < 12; ticks++) {
+    for (let ticks = 0; ticks < 6; ticks++) {
       rig.hear(2);
       rig.tick(25);
     }
     expect(purposes(rig)).toEqual(['open']);
     return { rig, acceptors, run };
   }
+
+  test('leads first for as long as is set, however long ago FAST was asked for', () => {
+    const rig = new ProposerRig(owner(1), [2], { fastWaitMsMin: 500 }, 4);
+    const acceptors = new Acceptors(4);
+    const pass = (ms: number): string[] => {
+      rig.out.length = 0;
+      for (let passed = 0; passed < ms; passed += 25) {
+        rig.hear(2);
+        rig.tick(25);
+      }
+      return purposes(rig);
+    };
+    // FAST is asked for while another one leads; then the log comes here.
+    rig.hear(2);
+    rig.peer(2, { kind: 'led-change', full: true, added: [{ log: LOG, ballot: classic(1, 2) }], removed: [] });
+    propose(rig, 'a');
+    const answer = { kind: 'chosen', slot: 0, ballot: undefined, entry: undefined, leader: 2 } as const;
+    rig.peer(2, { kind: 'forwarded', id: 1, incarnation: owner(1).incarnation, answer });
+    rig.peer(2, { kind: 'led-change', full: true, added: [], removed: [] });
+    pass(700);
+    rig.out.length = 0;
+    rig.peer(2, forwarded(1, 'b', false));
+    converse(rig, owner(1), acceptors);
+    expect(pass(400)).toEqual([]);
+    // Control: not for ever.
+    expect(pass(200)).toEqual(['open']);
+  });
 
   const purposes = (rig: ProposerRig): string[] =>
     rig.out.flatMap((e) => (e.kind === 'to-acceptor' && e.message.kind === 'prepare' ? [e.message.purpose] : []));
