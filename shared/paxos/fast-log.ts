@@ -8,7 +8,7 @@
  */
 import { Batch } from '../base/batch.ts';
 import { Fifo } from '../base/fifo.ts';
-import { BALLOT_ZERO, compareBallots, isFast, maxBallot, sameBallot, type Ballot } from './ballot.ts';
+import { BALLOT_ZERO, compareBallots, isFast, maxBallot, sameBallot, successor, type Ballot } from './ballot.ts';
 import { identityOf } from './identity.ts';
 import type { Accepted, Rejected } from './messages.ts';
 import type { FastLeft, FastOutcome } from './notes.ts';
@@ -44,7 +44,10 @@ interface Flight {
   /** Acceptors that refused, and what they said of the log. */
   out: number;
   promised: Ballot;
-  isOpen: boolean;
+  /** The greatest ballot at which one of them is open. */
+  open: Ballot | undefined;
+  /** One that is open at this very ballot voted above it in this slot, which is being recovered. */
+  isTaken: boolean;
   highest: number;
   /** Its slot is decided elsewhere, or below something unknown: a learner must say what became of it. */
   resolving: { readonly since: number; askedAt: number; readonly path: Path } | undefined;
@@ -91,9 +94,14 @@ export class FastLog {
 
   #pump(): void {
     while (this.#flight === undefined && !this.#ports.isOpening()) {
-      const proposal = this.#queue.shift();
-      if (proposal === undefined) return;
-      if (!proposal.done) this.#send(proposal);
+      const proposal = this.#queue.peek();
+      // What another proposer took is judged before it is sent; where nothing is loaded yet, that comes at once.
+      if (proposal === undefined || (proposal.via !== undefined && this.#admission === undefined)) return;
+      this.#queue.shift();
+      if (proposal.done) continue;
+      const verdict = proposal.via === undefined ? undefined : this.#admission?.check(proposal.entry);
+      if (verdict?.kind === 'invalid') this.#ports.answer(proposal, verdict.refused);
+      else this.#send(proposal);
     }
   }
 
@@ -126,7 +134,8 @@ export class FastLog {
         since: ctx.now,
         out: 0,
         promised: BALLOT_ZERO,
-        isOpen: false,
+        open: undefined,
+        isTaken: false,
         highest: -1,
       },
       tallies: new Map([[identity, { voters: 0, value: proposal.entry }]]),
@@ -157,10 +166,11 @@ export class FastLog {
     flight.highest = Math.max(flight.highest, message.highest);
     if (message.reason === 'conflict' && message.voted !== undefined)
       return this.#vote(flight, acceptor, identityOf(message.voted), message.voted);
-    if (compareBallots(message.promised, flight.promised) >= 0) {
-      flight.promised = maxBallot(flight.promised, message.promised);
-      flight.isOpen = message.state === 'open';
-    }
+    flight.promised = maxBallot(flight.promised, message.promised);
+    if (message.state === 'open' && isFast(message.promised))
+      flight.open = maxBallot(flight.open ?? BALLOT_ZERO, message.promised);
+    if (message.state === 'open' && message.reason === 'ballot' && sameBallot(message.promised, flight.ballot))
+      flight.isTaken = true;
     flight.out |= 1 << acceptor;
     this.#count(flight);
   }
@@ -210,8 +220,11 @@ export class FastLog {
     this.#next = Math.max(this.#next, flight.slot + 1);
     // R12: what stands below is known, value by value; otherwise a learner that applied the slot says what it means.
     if (this.#admission === undefined || this.#fed !== flight.slot) return this.#resolve(flight, 'fast');
-    const verdict = this.#admission.check(flight.proposal.entry);
-    this.#feed(flight.slot, flight.proposal.entry);
+    const { proposal } = flight;
+    const verdict = this.#admission.check(proposal.entry);
+    this.#feed(flight.slot, proposal.entry);
+    // R15: it was sent this once, to this slot, and has no effect there.
+    if (verdict.kind === 'refused' && !proposal.retry) proposal.sent = false;
     this.#tell(flight, verdict, 'fast');
   }
 
@@ -244,20 +257,23 @@ export class FastLog {
     const isCollision = voted > 1;
     this.#saw(isCollision);
     if (isCollision) note(this.#ctx, { kind: 'collision', log: this.log, slot: flight.slot });
-    const { promised, isOpen, ballot } = flight;
-    const order = compareBallots(promised, ballot);
-    if (isOpen && isFast(promised) && (order > 0 || (order === 0 && this.#watermark > flight.slot))) {
+    const { promised, open, ballot } = flight;
+    const order = open === undefined ? -1 : compareBallots(open, ballot);
+    // An acceptor that voted at the successor, in a slot that was recovered, and did not hear of the opening names that.
+    const isOpen = open !== undefined && compareBallots(promised, successor(open)) <= 0;
+    if (isOpen && (order > 0 || (order === 0 && this.#watermark > flight.slot))) {
       // The log was opened at another ballot since, or further up. What became of the slots between is not known here.
-      this.#ballot = promised;
+      this.#ballot = open;
       this.#next = Math.max(flight.highest + 1, this.#watermark);
       this.#fed = -1;
       return this.#again(flight);
     }
+    if (isOpen && order === 0 && flight.isTaken) return this.#resolve(flight, 'recovered');
     const path = isCollision ? 'recovered' : 'classic';
     if (this.#tooManyCollided()) return this.#leave('collided', path);
     // Who opened the ballot sees the same votes, and recovers the slot.
     if (isCollision && this.#hasOpener(ballot)) return this.#resolve(flight, path);
-    const isOpening = !isOpen && isFast(promised) && order > 0;
+    const isOpening = !isOpen && isFast(promised) && compareBallots(promised, ballot) > 0;
     const why = isCollision ? 'collided' : flight.out === 0 ? 'unreachable' : 'led';
     this.#leave(why, path, isOpening ? promised.proposer : undefined);
   }
@@ -283,6 +299,8 @@ export class FastLog {
   #resolve(flight: Flight, path: Path): void {
     const { now } = this.#ctx;
     flight.resolving = { since: now, askedAt: now, path };
+    // A learner may have been heard that is past the slot: what it said is all that one will say.
+    if (this.#admission !== undefined && this.#fed > flight.slot) return this.#decide(flight, this.#admission, path);
     this.#ctx.out.push({ kind: 'load-sessions', log: this.log, slot: flight.slot + 1 });
   }
 
@@ -294,10 +312,15 @@ export class FastLog {
     this.#watermark = Math.max(this.#watermark, next);
     this.#next = Math.max(this.#next, next);
     const flight = this.#flight;
-    if (flight?.resolving === undefined || next <= flight.slot) return;
+    if (flight === undefined) return this.#pump();
+    if (flight.resolving !== undefined && next > flight.slot) this.#decide(flight, admission, flight.resolving.path);
+  }
+
+  /** The table is complete past the flight's slot. */
+  #decide(flight: Flight, admission: Admission, path: Path): void {
     const verdict = admission.check(flight.proposal.entry);
     if (verdict.kind === 'new') return this.#again(flight);
-    this.#tell(flight, verdict, flight.resolving.path);
+    this.#tell(flight, verdict, path);
   }
 
   #tell(flight: Flight, verdict: ReturnType<Admission['check']>, path: Path): void {

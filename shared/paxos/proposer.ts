@@ -778,9 +778,12 @@ export class Proposer implements Machine<ProposerEvent, ProposerEffect> {
 
   /** Logs that are led here, at rest, and should be open for FAST proposals. */
   #openLogs(): void {
+    const { now, options } = this.#ctx;
     for (const log of this.#fast.due()) {
       const leader = this.#leaders.get(log);
       if (leader?.isServing !== true || leader.isBusy || this.#moves.has(log)) continue;
+      // It may be wished for since long before: who was elected, or was given the log by an operator, leads it first.
+      if (now - (leader.since ?? now) < options.fastWaitMsMin) continue;
       this.#opening.add(leader.log);
       leader.startResigning();
       this.#touch(leader);

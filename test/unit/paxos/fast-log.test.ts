@@ -5,9 +5,14 @@ import { Batch } from '../../../shared/base/batch.ts';
 import { BALLOT_ZERO, freshFast, isFast, successor, type Ballot } from '../../../shared/paxos/ballot.ts';
 import { identityOf } from '../../../shared/paxos/identity.ts';
 import type { Accept, Accepted, FromAcceptor, Rejected, ToAcceptor } from '../../../shared/paxos/messages.ts';
-import type { PeerMessage } from '../../../shared/paxos/peers.ts';
+import type { PeerMessage, Refused } from '../../../shared/paxos/peers.ts';
 import { Opener } from '../../../shared/paxos/opener.ts';
-import { PROPOSER_DEFAULTS, type Context, type ProposerOptions } from '../../../shared/paxos/proposing.ts';
+import {
+  PROPOSER_DEFAULTS,
+  type Context,
+  type ProposerOptions,
+  type Verdict,
+} from '../../../shared/paxos/proposing.ts';
 import { grid, majority } from '../../../shared/paxos/quorum.ts';
 import { Acceptors, converse, NO_OP, ProposerRig, table } from './hearts.ts';
 import {
@@ -122,6 +127,21 @@ describe('Any at an acceptor', () => {
     // In that slot, nothing below the successor is voted any more.
     expect(rig.answer(accept(F, 5, 'x'), owner(2))).toMatchObject({ kind: 'rejected', reason: 'ballot' });
   });
+
+  test('still says that the log is open at its fast ballot once slots were recovered at the successor', () => {
+    const rig = new AcceptorRig();
+    open(rig);
+    rig.answer(accept(F, 5, 'x'), owner(2));
+    const toldOpenAt = (): FromAcceptor => rig.answer(accept(ZERO, 0, 'z'), owner(3));
+    const before = { kind: 'rejected', reason: 'ballot', state: 'open', promised: F };
+    expect(toldOpenAt()).toMatchObject(before);
+    rig.answer(accept(successor(F), 5, 'y'), owner(1));
+    // Who comes new goes on at F: with the successor for an answer it would have a leader elected, which closes the log.
+    expect(toldOpenAt()).toMatchObject(before);
+    // Control: a vote of another ballot is what a candidate must get above.
+    rig.answer(accept(classic(9, 2), 5, 'y'), owner(2));
+    expect(toldOpenAt()).toMatchObject({ promised: classic(9, 2) });
+  });
 });
 
 /** An opener of four acceptors, and what it sent. */
@@ -170,6 +190,23 @@ describe('who opens a log', () => {
     expect(sent()).toEqual([]);
     opener.onPromised(2, promised(F, { watermark: 2, floor: 6, from: 6 }));
     expect(sent()).toEqual([{ kind: 'tell', log: LOG, watermark: 6 }, any(F, 6)]);
+  });
+
+  test('asks again whoever did not promise, and opens though a Prepare was lost', () => {
+    const { opener, ctx, sent } = openerOf();
+    for (const a of [0, 1]) opener.onPromised(a, promised(F, { watermark: 5, from: 5 }));
+    sent();
+    ctx.now = 100;
+    opener.onTick();
+    expect(sent()).toEqual([]);
+    ctx.now = 200;
+    opener.onTick();
+    expect(ctx.out.map((e) => (e.kind === 'to-acceptor' ? [e.to, e.message.kind] : []))).toEqual([
+      [2, 'prepare'],
+      [3, 'prepare'],
+    ]);
+    opener.onPromised(3, promised(F, { watermark: 5, from: 5 }));
+    expect(opener.isOpen).toBe(true);
   });
 
   test('sends no Any where slots are voted that are not known to be chosen', () => {
@@ -247,6 +284,32 @@ describe('who opens a log', () => {
     expect(new Set(values)).toEqual(new Set(['y']));
   });
 
+  test('forgets slots that others know to be chosen, though it missed their votes', () => {
+    const recoveries = (watermark: number): number[] => {
+      const { opener, ctx, sent } = opened();
+      // Of slot 5 it hears two votes of those that chose it; in slot 6 all votes.
+      for (const a of [0, 1]) opener.onAccepted(a, voted(F, 5, 'x', { voted: bytes('x') }));
+      for (const a of [0, 1, 2]) opener.onAccepted(a, voted(F, 6, 'y', { voted: bytes('y') }));
+      opener.onAccepted(0, voted(F, 7, 'z', { voted: bytes('z'), watermark }));
+      sent();
+      // A late third vote for slot 5 would have it recovered, and slots kept until then.
+      opener.onAccepted(3, voted(F, 5, 'other', { voted: bytes('other') }));
+      ctx.now = 300;
+      opener.onTick();
+      return sent().flatMap((m) => (m.kind === 'accept' ? [m.first] : []));
+    };
+    expect(recoveries(7)).toEqual([]);
+    // Control: as long as nobody says so, it is decided.
+    expect(recoveries(5)).toEqual([5]);
+  });
+
+  test('asks an acceptor that comes back for no more than is undecided', () => {
+    const { opener, sent } = opened();
+    opener.onAccepted(0, voted(F, 900, 'z', { voted: bytes('z'), watermark: 900 }));
+    opener.onAcceptorUp(3);
+    expect(sent()).toEqual([expect.objectContaining({ kind: 'prepare', ballot: F, from: 900 })]);
+  });
+
   test('stops when a higher ballot is promised', () => {
     const { opener } = opened();
     opener.onRejected(0, rejected(F, classic(4, 2), { first: 5, state: 'led' }));
@@ -298,6 +361,11 @@ function sessions(rig: ProposerRig, next: number, known: Record<string, number> 
   rig.step({ kind: 'sessions', log: LOG, next, admission: table(known) });
 }
 
+const EXPIRED: Refused = {
+  ...({ kind: 'refused', code: 'FAILED_PRECONDITION', message: 'expired', outcome: 'none' } as const),
+  leader: undefined,
+};
+
 function said(rig: ProposerRig, token: number): unknown[] {
   const answer = rig.answerTo(token);
   return answer?.kind === 'chosen' ? [answer.slot, answer.path, answer.rounds] : [answer?.code ?? 'no answer'];
@@ -345,6 +413,14 @@ describe('a FAST proposal in a log', () => {
     expect(said(rig, token)).toEqual([4, 'fast', 2]);
   });
 
+  test('is answered at once where a learner that applied the slot was heard before the votes', () => {
+    const rig = rigOf();
+    const token = propose(rig, 'x');
+    sessions(rig, 1, { x: 0 });
+    for (const a of [0, 1, 2]) rig.from(a, voted(ZERO, 0, 'x'));
+    expect(said(rig, token)).toEqual([0, 'fast', 1]);
+  });
+
   test('has one effect (R12): where the table has it at an earlier slot, that is the answer', () => {
     const rig = rigOf();
     const token = propose(rig, 'x');
@@ -352,6 +428,25 @@ describe('a FAST proposal in a log', () => {
     for (const a of [0, 1, 2]) rig.from(a, votedFor(ZERO, 0, 'x-again'));
     for (const a of [0, 1, 2]) rig.from(a, voted(ZERO, 1, 'x'));
     expect(said(rig, token)).toEqual([0, 'fast', 2]);
+  });
+
+  test('is refused without an effect where the table refuses it at its first attempt, and with an unknown one at a retry (R15)', () => {
+    const expired = { ...table(), check: () => ({ kind: 'refused' as const, refused: EXPIRED }) };
+    const outcome = (retry: boolean, loses: boolean): string | undefined => {
+      const rig = rigOf();
+      rig.step({ kind: 'sessions', log: LOG, next: 0, admission: expired });
+      const token = rig.propose('x', { protocol: 'fast', decree: false, retry });
+      rig.step({ kind: 'sessions', log: LOG, next: 0, admission: expired });
+      if (loses) for (const a of [0, 1, 2]) rig.from(a, votedFor(ZERO, 0, 'other'));
+      expect(rig.answerTo(token)).toBeUndefined();
+      for (const a of [0, 1, 2]) rig.from(a, voted(ZERO, loses ? 1 : 0, 'x'));
+      const answer = rig.answerTo(token);
+      return answer?.kind === 'refused' ? answer.outcome : undefined;
+    };
+    expect(outcome(false, false)).toBe('none');
+    // Controls: what was sent before, by the client or from here, may have had its effect before the session expired.
+    expect(outcome(true, false)).toBe('unknown');
+    expect(outcome(false, true)).toBe('unknown');
   });
 
   test('that collides at ballot zero goes to a leader, who prepares: nobody recovers there by counting votes', () => {
@@ -373,6 +468,20 @@ describe('a FAST proposal in a log', () => {
     for (const a of [0, 1])
       rig.from(a, rejected(ZERO, F, { first: 0, reason: 'ballot', state: 'open', highest: 6, watermark: 5 }));
     expect(rig.take('accept').map((m) => [m.ballot, m.first])).toEqual([[F, 7]]);
+  });
+
+  test('goes on there too where one acceptor voted at the successor and did not hear of the opening', () => {
+    const reopened = (higher: Ballot): number[] => {
+      const rig = rigOf();
+      propose(rig, 'x');
+      rig.out.length = 0;
+      rig.from(0, rejected(ZERO, F, { first: 0, reason: 'ballot', state: 'open', highest: 6, watermark: 5 }));
+      rig.from(1, rejected(ZERO, higher, { first: 0, reason: 'ballot', state: 'closed', highest: 6 }));
+      return rig.take('accept').map((m) => m.first);
+    };
+    expect(reopened(successor(F))).toEqual([7]);
+    // Control: a ballot above the successor means that the log is another's now.
+    expect(reopened(classic(4, 2))).toEqual([]);
   });
 
   test('goes to the leader of a log that is led, and says so', () => {
@@ -400,6 +509,24 @@ describe('a FAST proposal in a log', () => {
     const rig = collided({});
     expect(rig.out).toContainEqual({ kind: 'load-sessions', log: LOG, slot: 6 });
     expect(rig.take('prepare')).toEqual([]);
+  });
+
+  test('that comes to a slot which is recovered already waits for it too, and does not close the log', () => {
+    const late = (ballotThere: Ballot): ProposerRig => {
+      const rig = rigOf();
+      propose(rig, 'x');
+      for (const a of [0, 1])
+        rig.from(a, rejected(ZERO, F, { first: 0, reason: 'ballot', state: 'open', highest: 4, watermark: 5 }));
+      rig.out.length = 0;
+      for (const a of [0, 1])
+        rig.from(a, rejected(F, ballotThere, { first: 5, reason: 'ballot', state: 'open', highest: 5, watermark: 5 }));
+      return rig;
+    };
+    const rig = late(F);
+    expect(rig.out).toContainEqual({ kind: 'load-sessions', log: LOG, slot: 6 });
+    expect(rig.take('prepare')).toEqual([]);
+    // Control: where somebody else's ballot is above the one that is open, a leader is needed.
+    expect(late(classic(4, 2)).take('prepare')).toHaveLength(1);
   });
 
   test('that collides there goes to a leader where recovery is set to classic', () => {
@@ -433,13 +560,40 @@ describe('a proposer that is about to open a log', () => {
     rig.peer(2, forwarded(1, 'a', true));
     run();
     rig.out.length = 0;
-    for (let ticks = 0; ticks < 12; ticks++) {
+    for (let ticks = 0; ticks < 6; ticks++) {
       rig.hear(2);
       rig.tick(25);
     }
     expect(purposes(rig)).toEqual(['open']);
     return { rig, acceptors, run };
   }
+
+  test('leads first for as long as is set, however long ago FAST was asked for', () => {
+    const rig = new ProposerRig(owner(1), [2], { fastWaitMsMin: 500 }, 4);
+    const acceptors = new Acceptors(4);
+    const pass = (ms: number): string[] => {
+      rig.out.length = 0;
+      for (let passed = 0; passed < ms; passed += 25) {
+        rig.hear(2);
+        rig.tick(25);
+      }
+      return purposes(rig);
+    };
+    // FAST is asked for while another one leads; then the log comes here.
+    rig.hear(2);
+    rig.peer(2, { kind: 'led-change', full: true, added: [{ log: LOG, ballot: classic(1, 2) }], removed: [] });
+    propose(rig, 'a');
+    const answer = { kind: 'chosen', slot: 0, ballot: undefined, entry: undefined, leader: 2 } as const;
+    rig.peer(2, { kind: 'forwarded', id: 1, incarnation: owner(1).incarnation, answer });
+    rig.peer(2, { kind: 'led-change', full: true, added: [], removed: [] });
+    pass(700);
+    rig.out.length = 0;
+    rig.peer(2, forwarded(1, 'b', false));
+    converse(rig, owner(1), acceptors);
+    expect(pass(400)).toEqual([]);
+    // Control: not for ever.
+    expect(pass(200)).toEqual(['open']);
+  });
 
   const purposes = (rig: ProposerRig): string[] =>
     rig.out.flatMap((e) => (e.kind === 'to-acceptor' && e.message.kind === 'prepare' ? [e.message.purpose] : []));
@@ -462,6 +616,24 @@ describe('a proposer that is about to open a log', () => {
     expect(said(rig, token)).toEqual([expect.any(Number), 'fast', 1]);
     const answers = rig.out.flatMap((e) => (e.kind === 'to-peer' && e.message.kind === 'forwarded' ? [e.message] : []));
     expect(answers).toEqual([expect.objectContaining({ id: 2, answer: expect.objectContaining({ path: 'fast' }) })]);
+  });
+
+  test('sends nothing for a peer that no learner could apply', () => {
+    const sentFor = (verdict: Verdict): (string | undefined)[] => {
+      const { rig, acceptors } = opening();
+      rig.peer(2, forwarded(2, 'b', true));
+      for (const effect of rig.out.splice(0))
+        for (const a of [0, 1, 2]) {
+          const reply = effect.kind === 'to-acceptor' ? acceptors.give(a, owner(1), effect.message) : undefined;
+          if (reply !== undefined) rig.from(a, reply);
+        }
+      expect(sentFast(rig)).toEqual([]);
+      rig.step({ kind: 'sessions', log: LOG, next: 1, admission: { ...table(), check: () => verdict } });
+      return sentFast(rig);
+    };
+    expect(sentFor({ kind: 'invalid', refused: EXPIRED })).toEqual([]);
+    // Control: what learners know is sent, as soon as there is a table to judge it by.
+    expect(sentFor({ kind: 'new' })).toEqual(['b']);
   });
 
   test('control: a proposal for a leader has one elected, which closes the log', () => {
