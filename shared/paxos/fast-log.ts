@@ -222,7 +222,7 @@ export class FastLog {
     const voted = [...flight.tallies.values()].filter(({ voters }) => voters !== 0).length;
     const isCollision = voted > 1;
     this.#saw(isCollision);
-    if (isCollision) note(this.#ctx, { kind: 'collision', log: this.log, slot: flight.slot });
+    if (isCollision) note(this.#ctx, { kind: 'collision', log: this.log, slot: flight.slot, ballot: flight.ballot });
     const { promised, isOpen, ballot } = flight;
     const order = compareBallots(promised, ballot);
     if (isOpen && isFast(promised) && (order > 0 || (order === 0 && this.#watermark > flight.slot))) {
