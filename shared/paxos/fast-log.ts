@@ -45,10 +45,9 @@ interface Flight {
   resolving: { readonly since: number; askedAt: number; readonly path: Path } | undefined;
 }
 
-/** Of so many slots, a fifth may collide before the log goes to a leader. */
+/** Of so many slots at most it is counted how many collided, once there are enough to say so. */
 const WINDOW = 100;
 const WINDOW_MIN = 20;
-const COLLIDED_MAX = 0.2;
 
 export class FastLog {
   readonly log: string;
@@ -235,8 +234,13 @@ export class FastLog {
     const path = isCollision ? 'recovered' : 'classic';
     if (this.#tooManyCollided()) return this.#leave('collisions', path);
     // Who opened the ballot sees the same votes, and recovers the slot.
-    if (isCollision && ballot.round > 0) return this.#resolve(flight, path);
+    if (isCollision && this.#hasOpener(ballot)) return this.#resolve(flight, path);
     this.#leave(isCollision ? 'collisions' : 'closed', path);
+  }
+
+  /** Whether somebody recovers slots at this ballot: who opened it. Nobody opened ballot zero. */
+  #hasOpener(ballot: Ballot): boolean {
+    return ballot.round > 0 && this.#ctx.options.fastRecovery === 'coordinated';
   }
 
   #saw(isCollision: boolean): void {
@@ -246,7 +250,8 @@ export class FastLog {
 
   #tooManyCollided(): boolean {
     const collided = this.#collided.filter(Boolean).length;
-    return this.#collided.length >= WINDOW_MIN && collided > COLLIDED_MAX * this.#collided.length;
+    const most = (this.#ctx.options.fastCollisionsMax / 100) * this.#collided.length;
+    return this.#collided.length >= WINDOW_MIN && collided > most;
   }
 
   // ── what a learner says ──────────────────────────────────────────────────────────────────────────────────────────────
@@ -318,7 +323,7 @@ export class FastLog {
       if (now - flight.since < options.fastMs && this.#isPossible(flight)) return;
       const isVoted = [...flight.tallies.values()].some(({ voters }) => voters !== 0);
       // Who opened the ballot decides by the votes that are there.
-      if (isVoted && flight.ballot.round > 0) return this.#resolve(flight, 'recovered');
+      if (isVoted && this.#hasOpener(flight.ballot)) return this.#resolve(flight, 'recovered');
       return this.#blocked(flight);
     }
     if (now - resolving.since >= 3 * options.fastMs)

@@ -15,9 +15,6 @@ export interface FastLogsPorts {
   readonly toLeader: (proposals: readonly Proposal[]) => void;
 }
 
-/** How long a log stays with a leader before it is opened again. Milliseconds. */
-const WAIT_MS_MIN = 1_000;
-const WAIT_MS_MAX = 60_000;
 /** A log without FAST proposals for this long is not opened for them, and not kept. Milliseconds. */
 const IDLE_MS = 10_000;
 
@@ -67,16 +64,17 @@ export class FastLogs {
 
   /** A FAST proposal goes to a leader: one day the log should be open for such. */
   wish(log: string): void {
-    const { now } = this.#ctx;
+    const { now, options } = this.#ctx;
     const wish = this.#wishes.get(log);
-    if (wish === undefined) this.#wishes.set(log, { askedAt: now, waitMs: WAIT_MS_MIN, notBefore: now + WAIT_MS_MIN });
+    const waitMs = options.fastWaitMsMin;
+    if (wish === undefined) this.#wishes.set(log, { askedAt: now, waitMs, notBefore: now + waitMs });
     else wish.askedAt = now;
   }
 
   #postpone(log: string): void {
     const wish = this.#wishes.get(log);
     if (wish === undefined) return;
-    wish.waitMs = Math.min(WAIT_MS_MAX, 2 * wish.waitMs);
+    wish.waitMs = Math.min(this.#ctx.options.fastWaitMsMax, 2 * wish.waitMs);
     wish.notBefore = this.#ctx.now + wish.waitMs;
   }
 

@@ -171,7 +171,8 @@ export class Opener {
 
   /** Counts the votes at f of a phase-1 quorum as promises of c, for this slot alone, and asks for votes at c. */
   #recover(first: number, slot: SlotVotes): void {
-    const { quorum, now } = this.#ctx;
+    const { quorum, now, options } = this.#ctx;
+    if (options.fastRecovery === 'classic') return;
     const voted = votersOf(slot.tallies);
     if (slot.sent !== undefined || !quorum.isPhase1(voted)) return;
     const values = [...slot.tallies.values()].filter(({ voters }) => voters !== 0);

@@ -6,7 +6,7 @@ import { BALLOT_ZERO, freshFast, successor, type Ballot } from '../../../shared/
 import { identityOf } from '../../../shared/paxos/identity.ts';
 import type { Accept, Accepted, FromAcceptor, Rejected, ToAcceptor } from '../../../shared/paxos/messages.ts';
 import { Opener } from '../../../shared/paxos/opener.ts';
-import { PROPOSER_DEFAULTS, type Context } from '../../../shared/paxos/proposing.ts';
+import { PROPOSER_DEFAULTS, type Context, type ProposerOptions } from '../../../shared/paxos/proposing.ts';
 import { grid, majority } from '../../../shared/paxos/quorum.ts';
 import { NO_OP, ProposerRig, table } from './hearts.ts';
 import {
@@ -124,10 +124,13 @@ describe('Any at an acceptor', () => {
 });
 
 /** An opener of four acceptors, and what it sent. */
-function openerOf(acceptors = 4): { opener: Opener; ctx: Context; sent: () => ToAcceptor[] } {
+function openerOf(
+  acceptors = 4,
+  options: Partial<ProposerOptions> = {},
+): { opener: Opener; ctx: Context; sent: () => ToAcceptor[] } {
   const ctx: Context = {
     self: owner(1),
-    options: PROPOSER_DEFAULTS,
+    options: { ...PROPOSER_DEFAULTS, ...options },
     quorum: majority(acceptors),
     noOp: NO_OP,
     now: 0,
@@ -141,8 +144,8 @@ function openerOf(acceptors = 4): { opener: Opener; ctx: Context; sent: () => To
   return { opener, ctx, sent };
 }
 
-function opened(acceptors = 4): ReturnType<typeof openerOf> {
-  const rig = openerOf(acceptors);
+function opened(acceptors = 4, options: Partial<ProposerOptions> = {}): ReturnType<typeof openerOf> {
+  const rig = openerOf(acceptors, options);
   for (const a of [0, 1, 2]) rig.opener.onPromised(a, promised(F, { watermark: 5, from: 5 }));
   rig.sent();
   return rig;
@@ -219,6 +222,13 @@ describe('who opens a log', () => {
         .filter((m) => m.kind === 'accept')
         .map((m) => words(m.batch)),
     ).toEqual(['y']);
+  });
+
+  test('leaves collisions to a leader where recovery is set to classic', () => {
+    const { opener, sent } = opened(4, { fastRecovery: 'classic' });
+    for (const [a, value] of ['x', 'x', 'y', 'y'].entries())
+      opener.onAccepted(a, voted(F, 5, value, { voted: bytes(value) }));
+    expect(sent()).toEqual([]);
   });
 
   test('sends one value a slot at the successor, for ever (R2)', () => {
@@ -371,6 +381,30 @@ describe('a FAST proposal in a log', () => {
     for (const a of [0, 1]) rig.from(a, rejected(ZERO, classic(4, 2), { first: 0, state: 'led', leader: 2 }));
     expect(rig.out.some((e) => e.kind === 'to-acceptor' && e.message.kind === 'prepare')).toBe(true);
     expect(said(rig, token)).toEqual(['no answer']);
+  });
+
+  /** The log is found open at F from slot 5 on, and four votes there are split. */
+  function collided(options: Partial<ProposerOptions>): ProposerRig {
+    const rig = new ProposerRig(owner(1), [], options, 4);
+    propose(rig, 'x');
+    for (const a of [0, 1])
+      rig.from(a, rejected(ZERO, F, { first: 0, reason: 'ballot', state: 'open', highest: 4, watermark: 5 }));
+    rig.out.length = 0;
+    for (const a of [0, 1]) rig.from(a, voted(F, 5, 'x'));
+    for (const a of [2, 3]) rig.from(a, votedFor(F, 5, 'y'));
+    return rig;
+  }
+
+  test('that collides where the log was opened waits for who opened it, and asks a learner what became of the slot', () => {
+    const rig = collided({});
+    expect(rig.out).toContainEqual({ kind: 'load-sessions', log: LOG, slot: 6 });
+    expect(rig.take('prepare')).toEqual([]);
+  });
+
+  test('that collides there goes to a leader where recovery is set to classic', () => {
+    const rig = collided({ fastRecovery: 'classic' });
+    expect(rig.out.some((e) => e.kind === 'load-sessions' && e.slot === 6)).toBe(false);
+    expect(rig.take('prepare').map((m) => m.purpose)).toEqual(['lead']);
   });
 
   test('a value is not sent twice in one slot at one ballot: a batch of one, every time', () => {
