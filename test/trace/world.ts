@@ -6,7 +6,7 @@
 import { TextChart } from '../../services/cli/trace/chart.ts';
 import { Rows, lanesOf } from '../../services/cli/trace/rows.ts';
 import { Batch } from '../../shared/base/batch.ts';
-import { TraceMerger, memberShort } from '../../shared/client/index.ts';
+import { TraceMerger } from '../../shared/client/index.ts';
 import type { Traced } from '../../shared/client/index.ts';
 import { decodeEntry, encodeEntry } from '../../shared/machine/entry.ts';
 import { Acceptor, type AcceptorEvent } from '../../shared/paxos/acceptor.ts';
