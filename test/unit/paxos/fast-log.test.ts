@@ -8,7 +8,7 @@ import type { Accept, Accepted, FromAcceptor, Rejected, ToAcceptor } from '../..
 import { Opener } from '../../../shared/paxos/opener.ts';
 import { PROPOSER_DEFAULTS, type Context, type ProposerOptions } from '../../../shared/paxos/proposing.ts';
 import { grid, majority } from '../../../shared/paxos/quorum.ts';
-import { NO_OP, ProposerRig, table } from './hearts.ts';
+import { Acceptors, converse, NO_OP, ProposerRig, table } from './hearts.ts';
 import {
   accept,
   AcceptorRig,
@@ -363,6 +363,24 @@ describe('a FAST proposal in a log', () => {
     const kinds = rig.out.flatMap((e) => (e.kind === 'to-acceptor' ? [e.message] : []));
     expect(kinds.map((m) => m.kind)).toEqual(['prepare']);
     expect(rig.notes().map((n) => n.kind)).toContain('collision');
+  });
+
+  test('that collides and is brought to its end by its own proposer as leader says the way it took, and is counted once', () => {
+    const rig = rigOf();
+    const acceptors = new Acceptors(4);
+    for (const a of [2, 3]) acceptors.give(a, owner(2), accept(ZERO, 0, 'y'));
+    const token = propose(rig, 'x');
+    converse(rig, owner(1), acceptors);
+    expect(rig.machine.leaderOf(LOG)).toBe(1);
+    const [slot, path] = said(rig, token);
+    expect([typeof slot, path]).toEqual(['number', 'recovered']);
+    expect(rig.notes().flatMap((n) => (n.kind === 'fast' ? [n.outcome] : []))).toEqual(['recovered']);
+    // What comes while the log is led did not collide.
+    rig.out.length = 0;
+    const next = propose(rig, 'z');
+    converse(rig, owner(1), acceptors);
+    expect(said(rig, next)[1]).toBe('classic');
+    expect(rig.notes().flatMap((n) => (n.kind === 'fast' ? [n.outcome] : []))).toEqual(['fallback']);
   });
 
   test('goes on at the ballot at which the log was opened since, above what was voted', () => {
