@@ -39,11 +39,12 @@ const ACTIVITY: ActivityNames = {
   tallies: {
     // The probe is left out: nobody waits for it.
     ...Object.fromEntries(
-      (['basic', 'multi'] as const).flatMap((protocol) =>
+      (['basic', 'multi', 'fast'] as const).flatMap((protocol) =>
         OUTCOMES.map((outcome) => [`${protocol}.${outcome}`, [PROPOSALS, { protocol, outcome }]] as const),
       ),
     ),
     forwarded: ['synod_proposer_forwarded_total', {}],
+    collisions: ['synod_proposer_collisions_total', {}],
     campaigns: ['synod_proposer_campaigns_total', {}],
   },
   times: {
@@ -51,6 +52,9 @@ const ACTIVITY: ActivityNames = {
     accept: ['synod_proposer_accept_seconds', {}],
     'quorum.prepare': ['synod_proposer_quorum_seconds', { phase: 'prepare' }],
     'quorum.accept': ['synod_proposer_quorum_seconds', { phase: 'accept' }],
+    ...Object.fromEntries(
+      FAST_OUTCOMES.map((outcome) => [`way.${outcome}`, ['synod_proposer_fast_seconds', { outcome }]] as const),
+    ),
   },
 };
 

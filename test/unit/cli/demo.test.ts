@@ -167,14 +167,15 @@ describe('the text', () => {
     const waits: number[] = [];
     const io = { out: (line: string) => lines.push(line), err: () => undefined };
     const wait = async (ms: number): Promise<void> => void waits.push(ms);
-    const options = { demo: 'basic', log: 'demo-basic-1', json, slow, lanes: ['p1', 'a1'], wait };
+    const options = { demo: 'basic', json, slow, lanes: ['p1', 'a1'], wait };
     const teller = new Teller(io as never, options);
     teller.title('A title');
     await teller.scene('A scene with many words. '.repeat(9).trim());
     teller.say('what happens '.repeat(12).trim());
     await teller.claim('a claim '.repeat(20).trim(), claims.verdict(true, 'evidence '.repeat(20).trim()));
     await teller.claim('another', claims.verdict(false, 'not so'));
-    teller.end(2, 1_234, true);
+    teller.figures({ statistics: { fast: 1 } }, ['way  proposals', 'fast 1']);
+    teller.end(2, 1_234, 'demo-basic-1', true);
     return { lines, waits };
   };
 
@@ -233,6 +234,6 @@ describe('where it cannot be played', () => {
 
   test('a demonstration that there is not is answered with those that there are', async () => {
     await expect(demo('raft', {}, context())).rejects.toThrow(UsageError);
-    await expect(demo('raft', {}, context())).rejects.toThrow('basic, multi, partition, learner');
+    await expect(demo('raft', {}, context())).rejects.toThrow('basic, multi, partition, learner, fast');
   });
 });
