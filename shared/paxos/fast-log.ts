@@ -8,7 +8,16 @@
  */
 import { Batch } from '../base/batch.ts';
 import { Fifo } from '../base/fifo.ts';
-import { BALLOT_ZERO, compareBallots, isFast, maxBallot, sameBallot, type Ballot } from './ballot.ts';
+import {
+  BALLOT_ZERO,
+  compareBallots,
+  isFast,
+  maxBallot,
+  ownedBy,
+  sameBallot,
+  successor,
+  type Ballot,
+} from './ballot.ts';
 import { identityOf } from './identity.ts';
 import type { Accepted, Rejected } from './messages.ts';
 import type { FastOutcome } from './notes.ts';
@@ -219,10 +228,14 @@ export class FastLog {
   /** No value can get a fast quorum in this slot at this ballot. */
   #blocked(flight: Flight): void {
     const voted = [...flight.tallies.values()].filter(({ voters }) => voters !== 0).length;
-    const isCollision = voted > 1;
+    const { promised, isOpen, ballot, slot } = flight;
+    // Acceptors voted at the successor already, which only who opened the ballot uses, and only to recover this slot.
+    const isRecovered = isOpen && ballot.round > 0 && sameBallot(promised, successor(ballot));
+    const isCollision = voted > 1 || isRecovered;
     this.#saw(isCollision);
-    if (isCollision) note(this.#ctx, { kind: 'collision', log: this.log, slot: flight.slot, ballot: flight.ballot });
-    const { promised, isOpen, ballot } = flight;
+    // Who opened the ballot sees it there.
+    if (voted > 1 && !ownedBy(ballot, this.#ctx.self))
+      note(this.#ctx, { kind: 'collision', log: this.log, slot, ballot });
     const order = compareBallots(promised, ballot);
     if (isOpen && isFast(promised) && (order > 0 || (order === 0 && this.#watermark > flight.slot))) {
       // The log was opened at another ballot since, or further up. What became of the slots between is not known here.

@@ -33,8 +33,6 @@ export class ProposerTrace implements MachineTrace<ProposerEvent, ProposerEffect
   /** Logs of what was forwarded: by this proposer under its number, and to it under the peer and the peer's number. */
   readonly #forwarded = new Map<number, Taken>();
   readonly #forMe = new Map<string, Taken>();
-  /** The slot and log of a collision that was told in this step. */
-  #collided = '';
   /** Proposals that came one after the other are told together. */
   #gathered: { log: string; count: number } | undefined;
   #answered: { log: string; ballot: Ballot | undefined; first: number; count: number; cause: number } | undefined;
@@ -50,7 +48,6 @@ export class ProposerTrace implements MachineTrace<ProposerEvent, ProposerEffect
     if (event.kind === 'propose') return this.#propose(event);
     this.#tellGathered();
     this.#cause = 0;
-    this.#collided = '';
     if (event.kind === 'acceptor')
       this.#fromAcceptor(acceptor(this.#acceptors[event.from] ?? event.from + 1), event.message);
     else if (event.kind === 'peer' && event.isMadeHere !== true) this.#fromPeer(event.from, event.message);
@@ -65,14 +62,7 @@ export class ProposerTrace implements MachineTrace<ProposerEvent, ProposerEffect
       case 'to-peer':
         return this.#toPeer(effect.to, effect.message);
       case 'note': {
-        const { note } = effect;
-        const draft = noteDraft(note);
-        if (note.kind === 'collision') {
-          // Who opened the ballot and has a value there sees it twice.
-          const slot = `${String(note.slot)} ${note.log}`;
-          if (slot === this.#collided) return;
-          this.#collided = slot;
-        }
+        const draft = noteDraft(effect.note);
         if (draft !== undefined) this.#record({ ...draft, cause: this.#cause });
         return;
       }

@@ -425,6 +425,26 @@ describe('a FAST proposal in a log', () => {
     expect(rig.take('prepare').map((m) => m.purpose)).toEqual(['lead']);
   });
 
+  test('that comes after who opened the log has recovered its slot is decided there, and goes to no leader', () => {
+    const late = (promised: Ballot): ProposerRig => {
+      const rig = rigOf();
+      propose(rig, 'x');
+      for (const a of [0, 1])
+        rig.from(a, rejected(ZERO, F, { first: 0, reason: 'ballot', state: 'open', highest: 4, watermark: 5 }));
+      rig.out.length = 0;
+      for (const a of [0, 1]) rig.from(a, rejected(F, promised, { first: 5, state: 'open', highest: 5, watermark: 5 }));
+      return rig;
+    };
+    const rig = late(successor(F));
+    expect(rig.out).toContainEqual({ kind: 'load-sessions', log: LOG, slot: 6 });
+    expect(rig.take('prepare')).toEqual([]);
+    // A learner applied the slot, and the value of another is there: the next slot of the log, which is open still.
+    sessions(rig, 6);
+    expect(rig.take('accept').map((m) => [m.ballot, m.first])).toEqual([[F, 6]]);
+    // Control: a higher ballot of somebody else has closed the log.
+    expect(late(classic(4, 2)).take('prepare')).toHaveLength(1);
+  });
+
   test('a value is not sent twice in one slot at one ballot: a batch of one, every time', () => {
     const rig = rigOf();
     propose(rig, 'x');
