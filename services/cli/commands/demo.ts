@@ -96,6 +96,13 @@ async function once(name: string, found: Demo, options: DemoOptions, context: Co
   const start = acceptors === undefined ? '' : ` --acceptors ${String(acceptors.started)}`;
   const stage = await Stage.open(context, { demo: name, slow: options.slow ?? false, ...drawing, hands, start });
   try {
+    if (acceptors !== undefined && !acceptors.of.includes(stage.acceptors.length))
+      throw new ClientError(
+        'FAILED_PRECONDITION',
+        `demo ${name} takes ${acceptors.of.map(String).join(' or ')} acceptors, and there are ${String(stage.acceptors.length)} in ${context.endpoints.source}; ` +
+          `run npm run demo -- ${name} --alone, or start such a cluster in a folder of its own: npm start -- --faults${start} --data FOLDER`,
+        'none',
+      );
     for (const [role, least] of Object.entries(takes) as [RoleName, number][]) {
       const there = stage[`${role}s`].length;
       if (there < least)
@@ -105,13 +112,6 @@ async function once(name: string, found: Demo, options: DemoOptions, context: Co
           'none',
         );
     }
-    if (acceptors !== undefined && !acceptors.of.includes(stage.acceptors.length))
-      throw new ClientError(
-        'FAILED_PRECONDITION',
-        `demo ${name} takes ${acceptors.of.map(String).join(' or ')} acceptors, and there are ${String(stage.acceptors.length)} in ${context.endpoints.source}; ` +
-          `run npm run demo -- ${name} --alone, or start such a cluster in a folder of its own: npm start -- --faults${start} --data FOLDER`,
-        'none',
-      );
     await play(stage);
     stage.end();
   } finally {

@@ -1,7 +1,9 @@
 /** Fast Paxos: a value in two message delays, two values that collide, both recoveries, and what happens without a fast quorum. */
+import { ClientError } from '../../../shared/client/index.ts';
 import type { Ballot, Decided, SynodClient, Traced } from '../../../shared/client/index.ts';
 import { BALLOT_ZERO } from '../../../shared/paxos/ballot.ts';
 import { majority } from '../../../shared/paxos/quorum.ts';
+import type { Member } from '../commands/gather.ts';
 import { shortBallot } from '../trace/words.ts';
 import { covers, isBy, isChosen, isEqual, isSame, named, verdict, voters } from './claims.ts';
 import type { Events, Verdict } from './claims.ts';
@@ -36,7 +38,7 @@ const START: Place = { slot: 0, ballot: BALLOT_ZERO };
 
 export async function fast(stage: Stage): Promise<void> {
   const before = await stage.members();
-  const sizes = sizesOf(stage);
+  const sizes = sizesOf(stage, before);
   const [p1 = 1, p2 = 2] = stage.proposers;
   stage.title('Fast Paxos: straight to the acceptors, without a leader');
   await twoDelays(stage, sizes, p1);
@@ -48,17 +50,27 @@ export async function fast(stage: Stage): Promise<void> {
   await stage.turn();
   await lost(stage, sizes, p1);
 
-  await stage.scene('What the proposers counted meanwhile (synod_proposer_fast_seconds).');
+  await stage.settle();
   const figures = figuresOf(before, await stage.members());
-  stage.figures({ statistics: figures }, figureLines(figures));
+  stage.figures({ statistics: figures }, ['What the proposers counted meanwhile:', '', ...figureLines(figures)]);
   await stage.claim(
     'Nothing of this was told alone: their metrics count every way that was shown.',
     counted(figures, { fast: 1, coordinated: 1, recovered: 1, fallback: 2 }),
   );
 }
 
-function sizesOf(stage: Stage): Sizes {
+/** Throws where other quorums than majorities decide: the text tells of those. */
+function sizesOf(stage: Stage, members: readonly Member[]): Sizes {
   const system = majority(stage.acceptors);
+  for (const { said } of members) {
+    const other = typeof said === 'string' ? undefined : said.status.process?.quorum;
+    if (other !== undefined && other !== '' && other !== system.name)
+      throw new ClientError(
+        'FAILED_PRECONDITION',
+        `demo fast tells of majorities, and the quorum system of this cluster is "${other}"; run npm run demo -- fast --alone`,
+        'none',
+      );
+  }
   for (let fast = 1; fast <= system.size; fast++)
     if (system.isFast((1 << fast) - 1)) return { acceptors: system.size, fast };
   throw new DemoError(`${system.name} has no fast quorum`);
@@ -72,11 +84,10 @@ async function twoDelays(stage: Stage, { acceptors, fast: quorum }: Sizes, p1: n
       `${String(quorum)} of ${String(acceptors)} acceptors are a fast quorum. Proposer ${String(p1)} sends "${ONE}".`,
   );
   const decided = await stage.client({ proposers: [p1] }).decide(stage.log, Buffer.from(ONE), { protocol: 'fast' });
-  const chosen = await stage.until('the proposer sees it chosen', (events) =>
-    events.find((each) => each.kind === 'chosen' && isBy(each, 'proposer', p1)),
-  );
+  const chosen = await stage.until('the proposer sees it chosen', (events) => chosenBy(events, p1));
   const learned = await stage.until('a learner learns it', (events) => events.find((each) => each.kind === 'learned'));
   await appliedBy(stage, 0);
+  await stage.settle();
   await stage.claim(
     'A fast quorum voted for it. Nobody led, and nobody was asked for a promise.',
     isChosenFast(stage.events, START, ONE, quorum),
@@ -122,6 +133,7 @@ async function collided(stage: Stage, sizes: Sizes, [p1, p2]: readonly [number, 
   const decided = await answers;
   const learned = await stage.until('a learner learns it', (events) => events.find((each) => each.kind === 'learned'));
   await appliedBy(stage, 0);
+  await stage.settle();
   const ballot = ballotOf(learned);
   await stage.claim(
     `Proposer ${String(ballot.proposer)} recovers by ballot ${shortBallot(ballot)}, both phases. Of the votes that its promises report it has to take a value that may be chosen.`,
@@ -168,6 +180,7 @@ async function coordinated(stage: Stage, sizes: Sizes, [p1, p2]: readonly [numbe
   );
   const [red, blue] = await answers;
   await appliedBy(stage, Math.max(red.slot, blue.slot));
+  await stage.settle();
   await stage.claim(
     `They collide in slot ${String(place.slot)}.`,
     isCollision(stage.events, place, [RED, BLUE], sizes),
@@ -211,6 +224,7 @@ async function openedLog(
   const other = leader === p1 ? p2 : p1;
   const third = await propose(other, 'third', 'fast');
   await stage.until('the answer is told', (events) => wentToLeader(events, other, leader).holds);
+  await stage.settle();
   await stage.claim(
     `The log is led, so FAST goes to the leader like all else: path ${third.path ?? 'unknown'}, and two messages more.`,
     wentToLeader(stage.events, other, leader),
@@ -233,11 +247,11 @@ async function openedLog(
       ),
     );
   await stage.until('all acceptors are open', (events) => openers(events).size === stage.acceptors.length);
+  await stage.settle();
   await stage.claim(
     `At ${shortBallot(opened.ballot)}, from slot ${String(opened.first)} on, acceptors vote again for whatever comes first.`,
     verdict(openers(stage.events).size === stage.acceptors.length, `open: ${named('acceptor', openers(stage.events))}`),
   );
-  await stage.settle();
   return { leader, other, opened };
 }
 
@@ -265,9 +279,10 @@ async function lost(stage: Stage, sizes: Sizes, p1: number): Promise<void> {
   await stage.cut(names, stage.all(['acceptor', 'proposer', 'learner'], names));
   if (left >= sizes.fast) await stillFast(stage, sizes, p1, away);
   const decided = await stage.client({ proposers: [p1] }).decide(stage.log, Buffer.from(ONE), { protocol: 'fast' });
-  const learned = await stage.until('a learner learns it', (events) => events.find((each) => each.kind === 'learned'));
   await appliedBy(stage, 0);
-  const ballot = ballotOf(learned);
+  // By a vote that is late the value may be chosen at ballot zero as well; that is for learners to see.
+  const { ballot } = await stage.until('the proposer sees it chosen', (events) => chosenBy(events, p1));
+  await stage.settle();
   const sent = stage.events.findIndex((each) => each.kind === 'sent' && each.message === 'prepare');
   await stage.claim(
     'Too few votes came in time, and that is all a proposer can know.',
@@ -285,6 +300,7 @@ async function lost(stage: Stage, sizes: Sizes, p1: number): Promise<void> {
 async function stillFast(stage: Stage, sizes: Sizes, p1: number, away: readonly number[]): Promise<void> {
   const decided = await stage.client({ proposers: [p1] }).decide(stage.log, Buffer.from(ONE), { protocol: 'fast' });
   await appliedBy(stage, 0);
+  await stage.settle();
   await stage.claim('With one lost the fast way goes on.', isChosen(stage.events, 0, BALLOT_ZERO, sizes.fast, away));
   await stage.claim('Its client noticed nothing.', wentBy(decided, 'fast', ONE));
   const [, , slow = 3] = stage.acceptors;
@@ -331,6 +347,12 @@ async function appliedBy(stage: Stage, slot: number): Promise<void> {
     stage.learners.every((id) =>
       events.some((each) => each.kind === 'applied' && isBy(each, 'learner', id) && covers(each, slot)),
     ),
+  );
+}
+
+function chosenBy(events: Events, proposer: number) {
+  return events.find(
+    (each): each is Traced & { readonly kind: 'chosen' } => each.kind === 'chosen' && isBy(each, 'proposer', proposer),
   );
 }
 

@@ -67,7 +67,7 @@ export class Teller {
 
   /** Figures: one object for programs, lines as they are for people. */
   figures(what: object, lines: readonly string[]): void {
-    this.#say(what, ['', ...lines.map((line) => `   ${line}`)]);
+    this.#say(what, ['', ...lines.map((line) => (line === '' ? '' : `   ${line}`))]);
   }
 
   async claim(text: string, { holds, because }: Verdict): Promise<void> {
