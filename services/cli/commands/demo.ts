@@ -27,7 +27,10 @@ export interface Demo {
   readonly takes: Readonly<Record<RoleName, number>>;
   /** Roles that it is about: their lanes are drawn. */
   readonly drawn: readonly RoleName[];
+  readonly pictured?: readonly RoleName[];
   readonly omitted: StageOptions['omitted'];
+  /** Of a picture that shows the beginning alone. Default: `about`. */
+  readonly caption?: string;
   /** Where the number of acceptors matters: those that it can be played with, and that of a cluster that is started for it. */
   readonly acceptors?: { readonly of: readonly number[]; readonly started: number };
   readonly play: (stage: Stage) => Promise<void>;
@@ -66,7 +69,9 @@ export const DEMOS: Readonly<Record<string, Demo>> = {
     about: 'A value in two message delays; two that collide, and both recoveries; too few acceptors.',
     takes: { acceptor: 4, proposer: 2, learner: 1 },
     drawn: ['proposer', 'acceptor'],
-    omitted: ['votes', 'learned', 'applied', 'campaign', 'leader', 'resign'],
+    pictured: ['learner'],
+    caption: 'A value in two message delays; two that collide, and a classic recovery',
+    omitted: ['applied', 'gap', 'rejected', 'campaign', 'leader', 'resign'],
     // With five, two may be lost and a majority is left but no fast quorum; with four a fast quorum is as large as a majority.
     acceptors: { of: [4, 5], started: 5 },
     play: fast,
@@ -92,7 +97,7 @@ export async function demo(name: string, options: DemoOptions, context: Context,
 }
 
 async function once(name: string, found: Demo, options: DemoOptions, context: Context, hands: Hands): Promise<void> {
-  const { about, takes, play, acceptors, ...drawing } = found;
+  const { about, caption = about, takes, play, acceptors, ...drawing } = found;
   const start = acceptors === undefined ? '' : ` --acceptors ${String(acceptors.started)}`;
   const stage = await Stage.open(context, { demo: name, slow: options.slow ?? false, ...drawing, hands, start });
   try {
@@ -117,7 +122,7 @@ async function once(name: string, found: Demo, options: DemoOptions, context: Co
   } finally {
     await stage.close();
     // Also of one that failed: then it shows why.
-    if (options.svg !== undefined) picture(options.svg, about, stage);
+    if (options.svg !== undefined) picture(options.svg, caption, stage);
   }
 }
 

@@ -1,6 +1,7 @@
 /** What the demonstration of Fast Paxos says, checked as in `claims.ts`: pure functions of what the members told. */
 import { memberName, memberShort } from '../../../shared/client/index.ts';
 import type { Ballot, Traced } from '../../../shared/client/index.ts';
+import { compareBallots } from '../../../shared/paxos/ballot.ts';
 import { shortBallot } from '../trace/words.ts';
 import { textOf } from '../values.ts';
 import { covers, isBy, isSame, named, verdict, voters } from './claims.ts';
@@ -128,17 +129,30 @@ export function pickedByPromises(
 ): Verdict {
   const heard: Heard = new Map();
   const quorum = new Set<number>();
+  let later: { readonly ballot: Ballot; readonly value: string } | undefined;
   for (const each of events) {
     if (!isBy(each, 'proposer', proposer) || !isSame(each.ballot, ballot)) continue;
     if (each.kind === 'received' && each.message === 'promise') {
       quorum.add(each.peer.id);
       const vote = each.votes.find((one) => covers(one, place.slot) && isSame(one.ballot, place.ballot));
       if (vote?.value !== undefined) hear(heard, textOf(vote.value) ?? '?', each.peer.id);
+      for (const one of each.votes)
+        if (covers(one, place.slot) && compareBallots(one.ballot, later?.ballot ?? place.ballot) > 0)
+          later = { ballot: one.ballot, value: one.value === undefined ? '?' : (textOf(one.value) ?? '?') };
     }
     if (each.kind === 'sent' && each.message === 'accept' && covers(each, place.slot))
-      return picked(heard, quorum.size, each.value, sizes);
+      return later === undefined ? picked(heard, quorum.size, each.value, sizes) : pickedLater(later, each.value);
   }
   return verdict(false, `proposer ${String(proposer)} sent no Accept(${shortBallot(ballot)})`);
+}
+
+/** Somebody has recovered the slot before: the vote at the highest classic ballot gives the value. */
+function pickedLater(
+  { ballot, value }: { readonly ballot: Ballot; readonly value: string },
+  sent: Uint8Array | undefined,
+): Verdict {
+  const text = sent === undefined ? '?' : (textOf(sent) ?? '?');
+  return verdict(text === value, `a promise reported a vote at ${shortBallot(ballot)} for ${value}; it sent ${text}`);
 }
 
 /**

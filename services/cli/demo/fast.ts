@@ -44,7 +44,6 @@ export async function fast(stage: Stage): Promise<void> {
   await twoDelays(stage, sizes, p1);
   await stage.turn();
   await collided(stage, sizes, [p1, p2]);
-  stage.picture();
   await stage.turn();
   await coordinated(stage, sizes, [p1, p2]);
   await stage.turn();
@@ -130,9 +129,12 @@ async function collided(stage: Stage, sizes: Sizes, [p1, p2]: readonly [number, 
     'A proposer sees that by itself: who comes second is told which value was first.',
     sawCollision(stage.events, START),
   );
-  const decided = await answers;
   const learned = await stage.until('a learner learns it', (events) => events.find((each) => each.kind === 'learned'));
   await appliedBy(stage, 0);
+  // What follows is no news: the other proposer finds the value as well.
+  stage.picture();
+  const decided = await answers;
+  await stage.settle();
   await stage.settle();
   const ballot = ballotOf(learned);
   await stage.claim(

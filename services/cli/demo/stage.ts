@@ -34,6 +34,8 @@ export interface StageOptions {
   readonly slow: boolean;
   /** Roles whose lanes are drawn: those that it is about. */
   readonly drawn: readonly RoleName[];
+  /** Roles that have lanes in a picture as well, which is not as narrow. */
+  readonly pictured?: readonly RoleName[];
   /** Events that are not drawn: what others say as well. */
   readonly omitted: readonly (TraceMessage | TraceKind)[];
   readonly hands: Hands;
@@ -83,7 +85,9 @@ export class Stage {
   readonly acceptors: readonly number[];
   readonly proposers: readonly number[];
   readonly learners: readonly number[];
+  /** Those of a picture. */
   readonly lanes: readonly string[];
+  readonly #drawnLanes: readonly string[];
   readonly hands: Hands;
   readonly #omitted: ReadonlySet<string>;
   readonly #context: Context;
@@ -121,9 +125,12 @@ export class Stage {
     this.acceptors = ids('acceptor');
     this.proposers = ids('proposer');
     this.learners = ids('learner');
-    this.lanes = lanesOf(followed.members.filter(({ role }) => options.drawn.some((each) => each === role)));
+    const lanes = (roles: readonly RoleName[]): string[] =>
+      lanesOf(followed.members.filter(({ role }) => roles.some((each) => each === role)));
+    this.#drawnLanes = lanes(options.drawn);
+    this.lanes = lanes([...options.drawn, ...(options.pictured ?? [])]);
     this.#teller = new Teller(context.io, {
-      ...{ demo: options.demo, json: context.json, slow: options.slow, lanes: this.lanes },
+      ...{ demo: options.demo, json: context.json, slow: options.slow, lanes: this.#drawnLanes },
       wait: (ms) => this.#sleep(ms),
     });
   }
@@ -395,11 +402,10 @@ export class Stage {
     this.#cancelFlush?.();
     this.#cancelFlush = undefined;
     for (const row of this.#open.flush()) {
-      const to = row.to.filter((lane) => this.lanes.includes(lane));
-      if (!this.lanes.includes(row.from) || (row.to.length > 0 && to.length === 0)) continue;
-      const drawn = { ...row, to };
-      if (this.#isDrawing) this.rows.push(drawn);
-      this.#teller.row(drawn);
+      const pictured = this.#isDrawing ? within(row, this.lanes) : undefined;
+      if (pictured !== undefined) this.rows.push(pictured);
+      const drawn = within(row, this.#drawnLanes);
+      if (drawn !== undefined) this.#teller.row(drawn);
     }
   }
 
@@ -447,6 +453,12 @@ async function follow(
     },
   );
   return { log, merged, members: await merged.ready, stop };
+}
+
+/** The row as far as these lanes have it; undefined where it is about others. */
+function within(row: Row, lanes: readonly string[]): Row | undefined {
+  const to = row.to.filter((lane) => lanes.includes(lane));
+  return !lanes.includes(row.from) || (row.to.length > 0 && to.length === 0) ? undefined : { ...row, to };
 }
 
 /** What was not seen cannot bear out a claim: where events are missing, none holds. `lost`: who was not followed all the time. */

@@ -217,6 +217,10 @@ const CLAIMS: Readonly<Record<string, readonly [claims.Verdict, ...claims.Verdic
     picks(reported(3, 'red', B1), reported(4, 'blue', B1), reported(5, 'blue', B1)),
     fast.pickedByPromises([reported(4, 'blue')], 1, B2, PLACE, FIVE),
   ],
+  'a value was picked by a vote at a classic ballot that came after the fast one (R8)': [
+    picks(reported(3, 'red'), reported(2, 'red'), reported(5, 'blue', C)),
+    picks(reported(3, 'blue'), reported(2, 'blue'), reported(5, 'red', C)),
+  ],
   'a value was picked by votes (R8), without a Prepare': [
     counts('red', heard('accepted', 1), heard('accepted', 2), heard('reject', 3, 'red'), heard('accepted', 4, 'blue')),
     counts('blue', heard('accepted', 1), heard('accepted', 2), heard('reject', 3, 'red'), heard('accepted', 4, 'blue')),
