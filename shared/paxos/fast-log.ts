@@ -20,16 +20,21 @@ import {
 } from './ballot.ts';
 import { identityOf } from './identity.ts';
 import type { Accepted, Rejected } from './messages.ts';
-import type { FastOutcome } from './notes.ts';
+import type { FastLeft, FastOutcome } from './notes.ts';
 import type { Answer, Path } from './peers.ts';
 import { note, sendTo, sentIn, type Admission, type Context, type Proposal } from './proposing.ts';
 
 export interface FastPorts {
   readonly answer: (proposal: Proposal, answer: Answer) => void;
-  /** Gives proposals to the log's leader, or has one elected: it finds what was voted. */
-  readonly toLeader: (proposals: readonly Proposal[], why: 'collisions' | 'closed') => void;
+  /**
+   * Gives proposals to the log's leader, or has one elected: it finds what was voted. Where the log is being opened, its opener is named,
+   * which takes them when it is done: a leader would close it again.
+   */
+  readonly toLeader: (proposals: readonly Proposal[], why: FastLeft, opener: number | undefined) => void;
   /** What is sent at a fast ballot that this very proposer opened. */
   readonly onSent: (slot: number, identity: string, value: Uint8Array) => void;
+  /** This proposer is opening the log: nothing is sent until it is open. */
+  readonly isOpening: () => boolean;
 }
 
 interface Tally {
@@ -94,11 +99,28 @@ export class FastLog {
   }
 
   #pump(): void {
-    while (this.#flight === undefined) {
+    while (this.#flight === undefined && !this.#ports.isOpening()) {
       const proposal = this.#queue.shift();
       if (proposal === undefined) return;
       if (!proposal.done) this.#send(proposal);
     }
+  }
+
+  /** This proposer opened the log: where nobody has to be asked. */
+  onOpened(ballot: Ballot, from: number): void {
+    this.#ballot = ballot;
+    this.#next = Math.max(this.#next, from);
+    this.#watermark = Math.max(this.#watermark, from);
+    if (this.#fed < from) {
+      this.#fed = -1;
+      this.#ctx.out.push({ kind: 'load-sessions', log: this.log, slot: from });
+    }
+    this.#pump();
+  }
+
+  /** It could not be opened: what waited for that goes to a leader. */
+  onNotOpened(): void {
+    if (this.#flight === undefined && this.#queue.length > 0) this.#leave('led', 'classic');
   }
 
   #send(proposal: Proposal): void {
@@ -120,7 +142,7 @@ export class FastLog {
       resolving: undefined,
     };
     this.#flight = flight;
-    if (!this.#isPossible(flight)) return this.#leave('closed', 'classic');
+    if (!this.#isPossible(flight)) return this.#leave('unreachable', 'classic');
     sentIn(proposal, slot);
     const batch = Batch.of([proposal.entry]);
     sendTo(ctx, undefined, { kind: 'accept', log: this.log, ballot, first: slot, batch, watermark: this.#watermark });
@@ -245,10 +267,12 @@ export class FastLog {
       return this.#again(flight);
     }
     const path = isCollision ? 'recovered' : 'classic';
-    if (this.#tooManyCollided()) return this.#leave('collisions', path);
+    if (this.#tooManyCollided()) return this.#leave('collided', path);
     // Who opened the ballot sees the same votes, and recovers the slot.
     if (isCollision && this.#hasOpener(ballot)) return this.#resolve(flight, path);
-    this.#leave(isCollision ? 'collisions' : 'closed', path);
+    const isOpening = !isOpen && isFast(promised) && order > 0;
+    const why = isCollision ? 'collided' : flight.out === 0 ? 'unreachable' : 'led';
+    this.#leave(why, path, isOpening ? promised.proposer : undefined);
   }
 
   /** Whether somebody recovers slots at this ballot: who opened it. Nobody opened ballot zero. */
@@ -311,7 +335,7 @@ export class FastLog {
   // ── leaving ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
   /** The flight and all that waits go the classic way. */
-  #leave(why: 'collisions' | 'closed', path: Path): void {
+  #leave(why: FastLeft, path: Path, opener?: number): void {
     const flight = this.#flight;
     this.#flight = undefined;
     const waiting = [...(flight === undefined ? [] : [flight.proposal]), ...this.#queue.drain()];
@@ -321,9 +345,11 @@ export class FastLog {
     }
     // What happens to the log from here on is not seen.
     this.#fed = -1;
+    note(this.#ctx, { kind: 'left', log: this.log, why });
     this.#ports.toLeader(
       waiting.filter((proposal) => !proposal.done),
       why,
+      opener,
     );
   }
 
@@ -340,7 +366,7 @@ export class FastLog {
       return this.#blocked(flight);
     }
     if (now - resolving.since >= 3 * options.fastMs)
-      return this.#leave('closed', resolving.path === 'fast' ? 'classic' : resolving.path);
+      return this.#leave('unknown', resolving.path === 'fast' ? 'classic' : resolving.path);
     if (now - resolving.askedAt < options.fastMs / 4) return;
     resolving.askedAt = now;
     this.#ctx.out.push({ kind: 'load-sessions', log: this.log, slot: flight.slot + 1 });

@@ -59,6 +59,10 @@ export class Opener {
     return this.#state.kind === 'open';
   }
 
+  get isPreparing(): boolean {
+    return this.#state.kind === 'preparing';
+  }
+
   get isClosed(): boolean {
     return this.#state.kind === 'closed';
   }

@@ -114,7 +114,8 @@ export class Proposer implements Machine<ProposerEvent, ProposerEffect> {
       answer: (proposal, answer) => {
         this.#answer(proposal, answer);
       },
-      toLeader: (proposals) => {
+      toLeader: (log, proposals, opener) => {
+        if (opener !== undefined && opener !== self.proposer) this.#leader(log).hint = opener;
         for (const proposal of proposals) this.#queue(proposal);
       },
     });
@@ -396,7 +397,9 @@ export class Proposer implements Machine<ProposerEvent, ProposerEffect> {
     // Who forwards does not lead, whatever was believed of it.
     const leader = this.#leader(log);
     if (leader.hint === from) leader.hint = undefined;
-    this.#queue(proposal);
+    // It came while the log was led here. A leader again would close what is being opened for it.
+    if (message.fast === true && leader.state === 'idle' && this.#fast.isOpener(log)) this.#fast.propose(proposal);
+    else this.#queue(proposal);
   }
 
   #onForwardedProgress({ id, incarnation, progress }: ForwardedProgress): void {

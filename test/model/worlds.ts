@@ -128,7 +128,6 @@ export const WORLDS: readonly World[] = [
   {
     ...FAST_FOUR,
     name: 'fast',
-    isLarge: true,
     loses: ['tell'],
     about: 'a decree at ballot zero; four acceptors, two proposers that collide, one of which recovers',
     proposers: [FAST_ONE, { ...FAST_TWO, ballots: 0 }],
@@ -153,6 +152,26 @@ export const WORLDS: readonly World[] = [
       'a value is chosen at a fast ballot',
       'a fast proposal: fallback',
       'the value of another is proposed again',
+    ],
+  },
+  {
+    ...BASE,
+    name: 'fast-open',
+    isLarge: true,
+    about:
+      'a log that its leader opens; three acceptors; a collision, recovered by who opened it, and a leader that comes between',
+    needed: { phase2: 2, fast: 3 },
+    proposers: [
+      { ...ONE, protocol: 'opener', asks: [['v1'], ['v2']], ballots: 2 },
+      { ...ONE, protocol: 'voter', asks: [['v3']] },
+    ],
+    learners: 0,
+    loses: ['tell'],
+    sometimes: [
+      'a log is opened',
+      'a value is chosen at a fast ballot',
+      'a collision',
+      'a phase ends: accept recovered',
     ],
   },
   {

@@ -2,9 +2,10 @@
 // R8, R12). Method: an acceptor, an opener and a proposer by hand; beside the rules, what would be chosen without them.
 import { describe, expect, test } from '@jest/globals';
 import { Batch } from '../../../shared/base/batch.ts';
-import { BALLOT_ZERO, freshFast, successor, type Ballot } from '../../../shared/paxos/ballot.ts';
+import { BALLOT_ZERO, freshFast, isFast, successor, type Ballot } from '../../../shared/paxos/ballot.ts';
 import { identityOf } from '../../../shared/paxos/identity.ts';
 import type { Accept, Accepted, FromAcceptor, Rejected, ToAcceptor } from '../../../shared/paxos/messages.ts';
+import type { PeerMessage } from '../../../shared/paxos/peers.ts';
 import { Opener } from '../../../shared/paxos/opener.ts';
 import { PROPOSER_DEFAULTS, type Context, type ProposerOptions } from '../../../shared/paxos/proposing.ts';
 import { grid, majority } from '../../../shared/paxos/quorum.ts';
@@ -451,5 +452,80 @@ describe('a FAST proposal in a log', () => {
     propose(rig, 'y');
     const sent = rig.take('accept');
     expect(sent.map((m) => [m.first, m.batch.count, m.batch.equals(Batch.of([bytes('x')]))])).toEqual([[0, 1, true]]);
+  });
+});
+
+describe('a proposer that is about to open a log', () => {
+  const forwarded = (id: number, value: string, isFast: boolean): PeerMessage => ({
+    ...{ kind: 'forward', id, incarnation: owner(2).incarnation, log: LOG, entry: bytes(value), retry: false },
+    ...{ relayed: false, fast: isFast, timeoutMs: 5_000, progress: false },
+  });
+
+  /** It led the log, and has just asked for promises of a fast ballot. */
+  function opening(): { rig: ProposerRig; acceptors: Acceptors; run: () => void } {
+    const rig = new ProposerRig(owner(1), [2], { fastWaitMsMin: 100 }, 4);
+    const acceptors = new Acceptors(4);
+    const run = (): void => {
+      converse(rig, owner(1), acceptors);
+    };
+    rig.peer(2, forwarded(1, 'a', true));
+    run();
+    rig.out.length = 0;
+    for (let ticks = 0; ticks < 12; ticks++) {
+      rig.hear(2);
+      rig.tick(25);
+    }
+    expect(purposes(rig)).toEqual(['open']);
+    return { rig, acceptors, run };
+  }
+
+  const purposes = (rig: ProposerRig): string[] =>
+    rig.out.flatMap((e) => (e.kind === 'to-acceptor' && e.message.kind === 'prepare' ? [e.message.purpose] : []));
+
+  const sentFast = (rig: ProposerRig): (string | undefined)[] =>
+    rig.out.flatMap((e) =>
+      e.kind === 'to-acceptor' && e.message.kind === 'accept' && isFast(e.message.ballot)
+        ? [words(e.message.batch)]
+        : [],
+    );
+
+  test('keeps FAST proposals until it has, its own and those that a peer sent to the leader that it was', () => {
+    const { rig, run } = opening();
+    rig.peer(2, forwarded(2, 'b', true));
+    const token = propose(rig, 'c');
+    expect([purposes(rig), sentFast(rig)]).toEqual([['open'], []]);
+    run();
+    expect(purposes(rig)).toEqual(['open']);
+    expect(sentFast(rig)).toEqual(['b', 'c']);
+    expect(said(rig, token)).toEqual([expect.any(Number), 'fast', 1]);
+    const answers = rig.out.flatMap((e) => (e.kind === 'to-peer' && e.message.kind === 'forwarded' ? [e.message] : []));
+    expect(answers).toEqual([expect.objectContaining({ id: 2, answer: expect.objectContaining({ path: 'fast' }) })]);
+  });
+
+  test('control: a proposal for a leader has one elected, which closes the log', () => {
+    const { rig } = opening();
+    rig.peer(2, forwarded(2, 'b', false));
+    expect(purposes(rig)).toEqual(['open', 'lead']);
+  });
+
+  test('gives them to a leader where it cannot', () => {
+    const { rig } = opening();
+    const token = propose(rig, 'c');
+    rig.hear(2);
+    const { ballot } = rig.take('prepare')[0] as { ballot: Ballot };
+    for (const a of [0, 1, 2]) rig.from(a, rejected(ballot, classic(9, 2), { state: 'led', leader: 2 }));
+    expect(said(rig, token)).toEqual(['no answer']);
+    expect(sentFast(rig)).toEqual([]);
+    expect(rig.out.flatMap((e) => (e.kind === 'to-peer' ? [[e.to, e.message.kind]] : []))).toEqual([[2, 'forward']]);
+  });
+
+  test('is who another proposer sends its FAST proposals to', () => {
+    const rig = new ProposerRig(owner(1), [2], {}, 4);
+    rig.hear(2);
+    propose(rig, 'x');
+    rig.out.length = 0;
+    for (const a of [0, 1]) rig.from(a, rejected(ZERO, fast(3, 2), { first: 0, reason: 'ballot', state: 'closed' }));
+    expect(purposes(rig)).toEqual([]);
+    expect(rig.out.flatMap((e) => (e.kind === 'to-peer' ? [[e.to, e.message.kind]] : []))).toEqual([[2, 'forward']]);
   });
 });
