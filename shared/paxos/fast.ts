@@ -141,7 +141,7 @@ export class FastDecree implements Attempt {
     const isCollision =
       [...this.#tallies.values()].filter(({ voters }) => voters !== 0).length > 1 || this.#others() > 0;
     this.#path = isCollision ? 'recovered' : 'classic';
-    if (isCollision) note(ctx, { kind: 'collision', log: this.log, slot: SLOT });
+    if (isCollision) note(ctx, { kind: 'collision', log: this.log, slot: SLOT, ballot: BALLOT_ZERO });
     this.#noteQuorum(isCollision ? 'collision' : this.#out === 0 ? 'timeout' : 'rejected');
     // Whoever has the most votes goes first, so that not all recover against one another.
     this.#recoverAt = isCollision && !this.#isFirst() ? ctx.now + backoffMs(ctx, 1) : ctx.now;

@@ -34,13 +34,14 @@ export interface TracedVotes {
 const MESSAGES = [
   ...([undefined, 'ask', 'prepare', 'would-promise', 'promise', 'reject', 'accept', 'accepted', 'votes'] as const),
   ...(['forward', 'forwarded', 'take-over', 'resign', 'finish', 'fetch', 'tell', 'alive', 'heartbeat'] as const),
+  ...(['any', 'opened'] as const),
 ] as const;
 export type TraceMessage = Exclude<(typeof MESSAGES)[number], undefined>;
 
 const KINDS = [
   ...([undefined, 'sent', 'received', 'proposed', 'answered', 'campaign', 'leader', 'quorum', 'chosen'] as const),
   ...(['no-op', 'reproposed', 'unfound', 'promised', 'voted', 'rejected', 'synced', 'trimmed'] as const),
-  ...(['learned', 'applied', 'gap', 'peer', 'pause'] as const),
+  ...(['learned', 'applied', 'gap', 'peer', 'pause', 'opened', 'closed', 'collision', 'recovering'] as const),
 ] as const;
 export type TraceKind = Exclude<(typeof KINDS)[number], undefined>;
 
@@ -99,7 +100,7 @@ export type TraceEvent =
       'quorum',
       AtBallot & Worded<'reached' | 'rejected' | 'timeout'> & { readonly phase: Phase; readonly protocol: Protocol }
     >
-  | With<'chosen', AtBallot & AtSlots & { readonly protocol: Protocol }>
+  | With<'chosen', AtBallot & AtSlots & Worded<'' | 'recovered'> & { readonly protocol: Protocol }>
   | With<'no-op' | 'reproposed' | 'unfound', AtSlots>
   | With<'promised', AtBallot & Worded<Purpose>>
   | With<'voted' | 'learned', AtBallot & AtSlots>
@@ -107,7 +108,9 @@ export type TraceEvent =
   | With<'synced' | 'trimmed' | 'applied', AtSlots>
   | With<'gap', AtSlots & Worded<'acceptors' | 'learners' | 'finish'>>
   | With<'peer', { readonly peer: TraceMember } & Worded<'up' | 'silent' | 'refused' | 'gone'>>
-  | With<'pause', unknown>;
+  | With<'pause', unknown>
+  | With<'opened' | 'collision' | 'recovering', AtBallot & AtSlots>
+  | With<'closed', AtBallot>;
 
 export const TRACE_LIMITS = {
   queueEventsMax: 262_144,
@@ -249,4 +252,8 @@ const NEEDS: Readonly<Partial<Record<TraceKind, readonly (keyof AnyTraceEvent)[]
   applied: ['first'],
   gap: ['first'],
   peer: ['peer'],
+  opened: ['ballot', 'first'],
+  closed: ['ballot'],
+  collision: ['ballot', 'first'],
+  recovering: ['ballot', 'first'],
 };
