@@ -22,6 +22,7 @@ import { identityOf } from './identity.ts';
 import type { Accepted, Rejected } from './messages.ts';
 import type { FastLeft, FastOutcome } from './notes.ts';
 import type { Answer, Path } from './peers.ts';
+import { tell } from './progress.ts';
 import { note, sendTo, sentIn, type Admission, type Context, type Proposal } from './proposing.ts';
 
 export interface FastPorts {
@@ -191,8 +192,11 @@ export class FastLog {
 
   #vote(flight: Flight, acceptor: number, identity: string, value: Uint8Array | undefined): void {
     const tally = flight.tallies.get(identity) ?? { voters: 0, value };
-    if ((tally.voters & (1 << acceptor)) === 0)
+    if ((tally.voters & (1 << acceptor)) === 0) {
       note(this.#ctx, { kind: 'accept-rtt', acceptor, ms: this.#ctx.now - flight.since });
+      const { proposal, ballot, slot } = flight;
+      if (identity === flight.identity) tell(this.#ctx, proposal, { kind: 'accepted', acceptor, ballot, slot });
+    }
     tally.voters |= 1 << acceptor;
     tally.value ??= value;
     flight.tallies.set(identity, tally);
@@ -266,9 +270,7 @@ export class FastLog {
     const { promised, open, ballot, slot, isTaken } = flight;
     const isCollision = voted > 1 || isTaken;
     this.#saw(isCollision);
-    // Who opened the ballot sees it there.
-    if (voted > 1 && !ownedBy(ballot, this.#ctx.self))
-      note(this.#ctx, { kind: 'collision', log: this.log, slot, ballot });
+    if (voted > 1) this.#noteCollision(flight);
     const order = open === undefined ? -1 : compareBallots(open, ballot);
     // An acceptor that voted at the successor, in a slot that was recovered, and did not hear of the opening names that.
     const isOpen = open !== undefined && compareBallots(promised, successor(open)) <= 0;
@@ -287,6 +289,16 @@ export class FastLog {
     const isOpening = !isOpen && isFast(promised) && compareBallots(promised, ballot) > 0;
     const why = isCollision ? 'collided' : flight.out === 0 ? 'unreachable' : 'led';
     this.#leave(why, path, isOpening ? promised.proposer : undefined);
+  }
+
+  #noteCollision({ ballot, slot, since }: Flight): void {
+    const { log } = this;
+    // Who opened the ballot sees it there.
+    if (!ownedBy(ballot, this.#ctx.self)) note(this.#ctx, { kind: 'collision', log, slot, ballot });
+    note(this.#ctx, {
+      ...{ kind: 'quorum', phase: 'accept', protocol: 'fast', outcome: 'collision' },
+      ...{ log, ballot, ms: this.#ctx.now - since },
+    } as const);
   }
 
   /** Whether somebody recovers slots at this ballot: who opened it. Nobody opened ballot zero. */

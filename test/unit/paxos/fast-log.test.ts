@@ -386,6 +386,15 @@ describe('a FAST proposal in a log', () => {
     expect(said(rig, next)).toEqual([1, 'fast', 1]);
   });
 
+  test('says who voted for it as it happens, where its caller asks', () => {
+    const rig = rigOf();
+    rig.propose('x', { protocol: 'fast', decree: false, progress: true });
+    rig.from(0, votedFor(ZERO, 0, 'other'));
+    for (const a of [1, 2, 2]) rig.from(a, voted(ZERO, 0, 'x'));
+    const told = rig.out.flatMap((e) => (e.kind === 'progress' ? [e.progress] : []));
+    expect(told).toEqual([1, 2].map((acceptor) => ({ kind: 'accepted', acceptor, ballot: ZERO, slot: 0 })));
+  });
+
   test('that loses its slot goes to the next, as a retry, and knows what stands below', () => {
     const rig = rigOf();
     const token = propose(rig, 'x');
@@ -459,6 +468,7 @@ describe('a FAST proposal in a log', () => {
     const kinds = rig.out.flatMap((e) => (e.kind === 'to-acceptor' ? [e.message] : []));
     expect(kinds.map((m) => m.kind)).toEqual(['prepare']);
     expect(rig.notes().map((n) => n.kind)).toContain('collision');
+    expect(rig.notes()).toContainEqual(expect.objectContaining({ kind: 'quorum', outcome: 'collision', log: LOG }));
   });
 
   test('that collides and is brought to its end by its own proposer as leader says the way it took, and is counted once', () => {
