@@ -82,7 +82,7 @@ async function twoDelays(stage: Stage, { acceptors, fast: quorum }: Sizes, p1: n
     `A decree that nobody asked for before is open at ballot zero: any proposer may send a value, and each acceptor votes for the first that comes. ` +
       `${String(quorum)} of ${String(acceptors)} acceptors are a fast quorum. Proposer ${String(p1)} sends "${ONE}".`,
   );
-  const decided = await stage.client({ proposers: [p1] }).decide(stage.log, Buffer.from(ONE), { protocol: 'fast' });
+  const decided = await inTime(stage, p1);
   const chosen = await stage.until('the proposer sees it chosen', (events) => chosenBy(events, p1));
   const learned = await stage.until('a learner learns it', (events) => events.find((each) => each.kind === 'learned'));
   await appliedBy(stage, 0);
@@ -300,7 +300,7 @@ async function lost(stage: Stage, sizes: Sizes, p1: number): Promise<void> {
 
 /** With four acceptors a fast quorum is as large as a majority: it is gone in time only, when one more is slow. */
 async function stillFast(stage: Stage, sizes: Sizes, p1: number, away: readonly number[]): Promise<void> {
-  const decided = await stage.client({ proposers: [p1] }).decide(stage.log, Buffer.from(ONE), { protocol: 'fast' });
+  const decided = await inTime(stage, p1);
   await appliedBy(stage, 0);
   await stage.settle();
   await stage.claim('With one lost the fast way goes on.', isChosen(stage.events, 0, BALLOT_ZERO, sizes.fast, away));
@@ -341,6 +341,15 @@ async function crossed(stage: Stage, place: Place, sizes: Sizes): Promise<void> 
   const all = await stage.maybe((events) => voters(events, place.slot, place.ballot).size === sizes.acceptors, 3_000);
   if (all === undefined || !isCollision(stage.events, place, [RED, BLUE], sizes).holds)
     throw new TooLateError('the two values did not cross on their way: this machine is busy');
+}
+
+/** Decides the log by the fast way. Throws a TooLateError where a fast quorum was there, and did not answer in time. */
+async function inTime(stage: Stage, proposer: number): Promise<Decided> {
+  const decided = await stage
+    .client({ proposers: [proposer] })
+    .decide(stage.log, Buffer.from(ONE), { protocol: 'fast' });
+  if (decided.path === 'fast') return decided;
+  throw new TooLateError('no fast quorum answered in time, though all were there: this machine is busy');
 }
 
 /** Every learner applied the slot. */

@@ -3,6 +3,7 @@ import { memberShort } from '../../../shared/client/index.ts';
 import type { ProposalId, Traced, TracedVotes } from '../../../shared/client/index.ts';
 import { FAST, formatBallot, isFast, sameBallot } from '../../../shared/paxos/ballot.ts';
 import type { Ballot } from '../../../shared/client/index.ts';
+import type { FastLeft } from '../../../shared/paxos/notes.ts';
 import { showName } from '../text.ts';
 import { showValue } from '../values.ts';
 
@@ -77,6 +78,8 @@ export function describe(event: Traced): string {
       return `sees a collision in ${slots}: no value can get a fast quorum at ${b}`;
     case 'recovering':
       return `recovers ${slots}: votes at ${shortBallot({ ...event.ballot, kind: FAST })} count as promises of ${b}`;
+    case 'left':
+      return `goes to a leader with FAST proposals: ${LEFT[event.word]}`;
     case 'peer':
       return `${event.peer.role} ${String(event.peer.id)} is ${event.word}`;
     case 'pause':
@@ -140,6 +143,13 @@ function votesText(votes: readonly TracedVotes[]): string {
     })
     .join('');
 }
+
+const LEFT: Readonly<Record<FastLeft, string>> = {
+  collided: 'they collide',
+  led: 'the log is led or closed',
+  unreachable: 'no fast quorum answers',
+  unknown: 'nobody knew in time what became of a slot',
+};
 
 const REASONS: Readonly<Record<string, string>> = {
   led: 'its leader was heard just now',

@@ -122,6 +122,8 @@ export function noteDraft(note: Note): TraceDraft | undefined {
     case 'collision':
     case 'recovering':
       return { kind: note.kind, log: note.log, ballot: note.ballot, first: note.slot, count: 1 };
+    case 'left':
+      return { kind: 'left', log: note.log, word: note.why };
     case 'pause':
       return { kind: 'pause', why: `${note.ms.toFixed(0)} ms` };
     default:

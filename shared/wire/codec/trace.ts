@@ -1,7 +1,7 @@
 /** What a role tells of itself (proto/synod/v1/trace.proto): events as plain data, and their form on the wire. */
 import type { Ballot } from '../../paxos/ballot.ts';
 import type { Purpose, RejectReason } from '../../paxos/messages.ts';
-import type { Phase, Protocol } from '../../paxos/notes.ts';
+import type { FastLeft, Phase, Protocol } from '../../paxos/notes.ts';
 import type { TraceEvent as WireEvent, TraceProposal as WireProposal, TraceVotes } from '../gen/synod/v1/trace.ts';
 import type { TraceServiceFollowRequest } from '../gen/synod/v1/trace_service.ts';
 import { bytesOf, hexOf, ID_BYTES, logName, need, NOTHING, readBallot, readEnum, refuse, whole } from './fields.ts';
@@ -41,7 +41,7 @@ export type TraceMessage = Exclude<(typeof MESSAGES)[number], undefined>;
 const KINDS = [
   ...([undefined, 'sent', 'received', 'proposed', 'answered', 'campaign', 'leader', 'quorum', 'chosen'] as const),
   ...(['no-op', 'reproposed', 'unfound', 'promised', 'voted', 'rejected', 'synced', 'trimmed'] as const),
-  ...(['learned', 'applied', 'gap', 'peer', 'pause', 'opened', 'closed', 'collision', 'recovering'] as const),
+  ...(['learned', 'applied', 'gap', 'peer', 'pause', 'opened', 'closed', 'collision', 'recovering', 'left'] as const),
 ] as const;
 export type TraceKind = Exclude<(typeof KINDS)[number], undefined>;
 
@@ -110,7 +110,8 @@ export type TraceEvent =
   | With<'peer', { readonly peer: TraceMember } & Worded<'up' | 'silent' | 'refused' | 'gone'>>
   | With<'pause', unknown>
   | With<'opened' | 'collision' | 'recovering', AtBallot & AtSlots>
-  | With<'closed', AtBallot>;
+  | With<'closed', AtBallot>
+  | With<'left', Worded<FastLeft>>;
 
 export const TRACE_LIMITS = {
   queueEventsMax: 262_144,

@@ -78,6 +78,11 @@ export const TraceKind = {
   TRACE_KIND_COLLISION: 24,
   /** TRACE_KIND_RECOVERING - Who opened a fast ballot takes the votes there, in slot `first` alone, for promises of `ballot`, its successor. */
   TRACE_KIND_RECOVERING: 25,
+  /**
+   * TRACE_KIND_LEFT - The FAST proposals of a log go from this proposer to a leader. `word`: collided, led, unreachable (no fast quorum answers), unknown
+   * (nobody knew in time what became of a slot).
+   */
+  TRACE_KIND_LEFT: 26,
 } as const;
 
 export type TraceKind = typeof TraceKind[keyof typeof TraceKind];
@@ -109,6 +114,7 @@ export namespace TraceKind {
   export type TRACE_KIND_CLOSED = typeof TraceKind.TRACE_KIND_CLOSED;
   export type TRACE_KIND_COLLISION = typeof TraceKind.TRACE_KIND_COLLISION;
   export type TRACE_KIND_RECOVERING = typeof TraceKind.TRACE_KIND_RECOVERING;
+  export type TRACE_KIND_LEFT = typeof TraceKind.TRACE_KIND_LEFT;
 }
 
 export const TraceMessage = {
