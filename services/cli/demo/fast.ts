@@ -54,7 +54,8 @@ export async function fast(stage: Stage): Promise<void> {
   stage.figures({ statistics: figures }, ['What the proposers counted meanwhile:', '', ...figureLines(figures)]);
   await stage.claim(
     'Nothing of this was told alone: their metrics count every way that was shown.',
-    counted(figures, { fast: 1, coordinated: 1, recovered: 1, fallback: 2 }),
+    // Whose value is found late in the slot may have sent it again by then, and calls its way fast.
+    counted(figures, { fast: 1, recovered: 1, fallback: 2 }),
   );
 }
 
