@@ -580,6 +580,29 @@ describe('a FAST proposal in a log', () => {
     expect(late(classic(4, 2)).take('prepare')).toHaveLength(1);
   });
 
+  test('whose slot was recovered and is known to be chosen is not sent again before a learner says for which value', () => {
+    const late = (reason: 'ballot' | 'floor'): ProposerRig => {
+      const rig = rigOf();
+      propose(rig, 'x');
+      for (const a of [0, 1])
+        rig.from(a, rejected(ZERO, F, { first: 0, reason: 'ballot', state: 'open', highest: 4, watermark: 5 }));
+      rig.out.length = 0;
+      for (const a of [0, 1])
+        rig.from(a, rejected(F, F, { first: 5, reason, state: 'open', highest: 6, watermark: 6 }));
+      return rig;
+    };
+    const rig = late('ballot');
+    expect(rig.take('accept')).toEqual([]);
+    sessions(rig, 7, { x: 5 });
+    expect(said(rig, 1)).toEqual([5, 'recovered', 2]);
+    // Control: where nobody says that the slot was recovered, the value goes on above what is chosen.
+    expect(
+      late('floor')
+        .take('accept')
+        .map((m) => m.first),
+    ).toEqual([7]);
+  });
+
   test('that collides there goes to a leader where recovery is set to classic', () => {
     const rig = collided({ fastRecovery: 'classic' });
     expect(rig.out.some((e) => e.kind === 'load-sessions' && e.slot === 6)).toBe(false);
