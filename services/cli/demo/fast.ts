@@ -54,7 +54,7 @@ export async function fast(stage: Stage): Promise<void> {
   stage.figures({ statistics: figures }, ['What the proposers counted meanwhile:', '', ...figureLines(figures)]);
   await stage.claim(
     'Nothing of this was told alone: their metrics count every way that was shown.',
-    // Whose value is found late in the slot may have sent it again by then, and calls its way fast.
+    // A proposer that learns late what became of its slot may have gone to a leader; that a slot was recovered is certain.
     counted(figures, { fast: 1, recovered: 1, fallback: 2 }),
   );
 }
