@@ -266,16 +266,15 @@ export class Proposer implements Machine<ProposerEvent, ProposerEffect> {
   /** Answers; a refusal of what was sent, here or before, says that its outcome is unknown (R15). */
   #answer(proposal: Proposal, answer: Answer): void {
     const outcome: Outcome = proposal.sent || proposal.retry ? 'unknown' : 'none';
-    const said =
-      answer.kind === 'refused' && answer.outcome === 'none' ? { ...answer, outcome } : this.#onWay(proposal, answer);
+    const said = answer.kind === 'refused' && answer.outcome === 'none' ? { ...answer, outcome } : answer;
     this.#ctx.out.push({ kind: 'answer', token: proposal.token, answer: said });
   }
 
-  /** What was sent FAST and went to a leader says so. */
-  #onWay({ log, path, rounds, since }: Proposal, answer: Answer): Answer {
+  /** What was sent FAST and went to a leader, here or elsewhere, says so. */
+  #onWay({ log, path, rounds, since }: Proposal, answer: Answer, effects: ProposerEffect[]): Answer {
     if (answer.kind !== 'chosen' || path === undefined || answer.path !== undefined) return answer;
     const outcome = path === 'recovered' ? 'recovered' : 'fallback';
-    note(this.#ctx, { kind: 'fast', log, outcome, ms: this.#ctx.now - since });
+    effects.push({ kind: 'note', note: { kind: 'fast', log, outcome, ms: this.#ctx.now - since } });
     return { ...answer, path, rounds: Math.max(1, rounds) };
   }
 
@@ -283,11 +282,13 @@ export class Proposer implements Machine<ProposerEvent, ProposerEffect> {
   #settle(effects: ProposerEffect[]): ProposerEffect[] {
     const count = effects.length;
     for (let i = 0; i < count; i++) {
-      const effect = effects[i];
+      let effect = effects[i];
       if (effect?.kind !== 'answer' && effect?.kind !== 'progress') continue;
       const proposal = this.#pending.get(effect.token);
       if (proposal === undefined) continue;
       if (effect.kind === 'answer') {
+        effect = { ...effect, answer: this.#onWay(proposal, effect.answer, effects) };
+        effects[i] = effect;
         this.#close(proposal);
         effects.push({ kind: 'ended', proposal, answer: effect.answer });
       }

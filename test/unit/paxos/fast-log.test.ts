@@ -13,7 +13,7 @@ import {
   type ProposerOptions,
   type Verdict,
 } from '../../../shared/paxos/proposing.ts';
-import { grid, majority } from '../../../shared/paxos/quorum.ts';
+import { explicit, grid, majority, type QuorumSystem } from '../../../shared/paxos/quorum.ts';
 import { Acceptors, converse, NO_OP, ProposerRig, table } from './hearts.ts';
 import {
   accept,
@@ -491,6 +491,23 @@ describe('a FAST proposal in a log', () => {
     expect(rig.notes()).toContainEqual(expect.objectContaining({ kind: 'quorum', outcome: 'collision', log: LOG }));
   });
 
+  test('that collides and whose own proposer leads then says that it was recovered, and is counted so', () => {
+    const way = (other: string): unknown[] => {
+      const rig = rigOf();
+      const token = propose(rig, 'x');
+      rig.out.length = 0;
+      for (const a of [0, 1]) rig.from(a, voted(ZERO, 0, 'x'));
+      if (other === '') rig.tick(200);
+      else for (const a of [2, 3]) rig.from(a, votedFor(ZERO, 0, other));
+      const acceptors = new Acceptors(4);
+      converse(rig, owner(1), acceptors);
+      return [said(rig, token), rig.notes().flatMap((n) => (n.kind === 'fast' ? [n.outcome] : []))];
+    };
+    expect(way('y')).toEqual([[0, 'recovered', 2], ['recovered']]);
+    // Control: without a rival it fell back.
+    expect(way('')).toEqual([[0, 'classic', 2], ['fallback']]);
+  });
+
   test('goes on at the ballot at which the log was opened since, above what was voted', () => {
     const rig = rigOf();
     propose(rig, 'x');
@@ -563,6 +580,22 @@ describe('a FAST proposal in a log', () => {
     const rig = collided({ fastRecovery: 'classic' });
     expect(rig.out.some((e) => e.kind === 'load-sessions' && e.slot === 6)).toBe(false);
     expect(rig.take('prepare').map((m) => m.purpose)).toEqual(['lead']);
+  });
+
+  test('with too few acceptors for a fast quorum, or none in the system, goes to a leader and says so', () => {
+    const lost = (acceptors: number | QuorumSystem, down: readonly number[]): unknown[] => {
+      const rig = new ProposerRig(owner(1), [], {}, acceptors);
+      for (const acceptor of down) rig.step({ kind: 'acceptor-down', acceptor });
+      const token = propose(rig, 'x');
+      const sent = rig.out.flatMap((e) => (e.kind === 'to-acceptor' ? [e.message.kind] : []));
+      converse(rig, owner(1), new Acceptors(rig.quorum.size), (a) => !down.includes(a));
+      return [sent, said(rig, token)];
+    };
+    expect(lost(5, [3, 4])).toEqual([['prepare'], [0, 'classic', 1]]);
+    const all = [1, 2, 3].map((left) => [1, 2, 3, 4].filter((id) => id !== left));
+    expect(lost(explicit(4, { phase1: all, phase2: all }), [])).toEqual([['prepare'], [0, 'classic', 1]]);
+    // Control: one acceptor more is enough.
+    expect(lost(5, [4])).toEqual([['accept'], [0, 'fast', 1]]);
   });
 
   test('a value is not sent twice in one slot at one ballot: a batch of one, every time', () => {
