@@ -46,6 +46,7 @@ const ACTIVITY: ActivityNames = {
       ),
     ),
     forwarded: ['synod_proposer_forwarded_total', {}],
+    collisions: ['synod_proposer_collisions_total', {}],
     campaigns: ['synod_proposer_campaigns_total', {}],
   },
   times: {
@@ -53,6 +54,9 @@ const ACTIVITY: ActivityNames = {
     accept: ['synod_proposer_accept_seconds', {}],
     'quorum.prepare': ['synod_proposer_quorum_seconds', { phase: 'prepare' }],
     'quorum.accept': ['synod_proposer_quorum_seconds', { phase: 'accept' }],
+    ...Object.fromEntries(
+      FAST_OUTCOMES.map((outcome) => [`way.${outcome}`, ['synod_proposer_fast_seconds', { outcome }]] as const),
+    ),
   },
 };
 

@@ -8,7 +8,16 @@
  */
 import { Batch } from '../base/batch.ts';
 import { Fifo } from '../base/fifo.ts';
-import { BALLOT_ZERO, compareBallots, isFast, maxBallot, sameBallot, successor, type Ballot } from './ballot.ts';
+import {
+  BALLOT_ZERO,
+  compareBallots,
+  isFast,
+  maxBallot,
+  ownedBy,
+  sameBallot,
+  successor,
+  type Ballot,
+} from './ballot.ts';
 import { identityOf } from './identity.ts';
 import type { Accepted, Rejected } from './messages.ts';
 import type { FastLeft, FastOutcome } from './notes.ts';
@@ -258,21 +267,21 @@ export class FastLog {
   /** No value can get a fast quorum in this slot at this ballot. */
   #blocked(flight: Flight): void {
     const voted = [...flight.tallies.values()].filter(({ voters }) => voters !== 0).length;
-    const isCollision = voted > 1;
+    const { promised, open, ballot, slot, isTaken } = flight;
+    const isCollision = voted > 1 || isTaken;
     this.#saw(isCollision);
-    if (isCollision) this.#noteCollision(flight);
-    const { promised, open, ballot } = flight;
+    if (voted > 1) this.#noteCollision(flight);
     const order = open === undefined ? -1 : compareBallots(open, ballot);
     // An acceptor that voted at the successor, in a slot that was recovered, and did not hear of the opening names that.
     const isOpen = open !== undefined && compareBallots(promised, successor(open)) <= 0;
-    if (isOpen && (order > 0 || (order === 0 && this.#watermark > flight.slot))) {
+    if (isOpen && (order > 0 || (order === 0 && this.#watermark > slot))) {
       // The log was opened at another ballot since, or further up. What became of the slots between is not known here.
       this.#ballot = open;
       this.#next = Math.max(flight.highest + 1, this.#watermark);
       this.#fed = -1;
       return this.#again(flight);
     }
-    if (isOpen && order === 0 && flight.isTaken) return this.#resolve(flight, 'recovered');
+    if (isOpen && order === 0 && isTaken) return this.#resolve(flight, 'recovered');
     const path = isCollision ? 'recovered' : 'classic';
     if (this.#tooManyCollided()) return this.#leave('collided', path);
     // Who opened the ballot sees the same votes, and recovers the slot.
@@ -284,7 +293,8 @@ export class FastLog {
 
   #noteCollision({ ballot, slot, since }: Flight): void {
     const { log } = this;
-    note(this.#ctx, { kind: 'collision', log, slot });
+    // Who opened the ballot sees it there.
+    if (!ownedBy(ballot, this.#ctx.self)) note(this.#ctx, { kind: 'collision', log, slot, ballot });
     note(this.#ctx, {
       ...{ kind: 'quorum', phase: 'accept', protocol: 'fast', outcome: 'collision' },
       ...{ log, ballot, ms: this.#ctx.now - since },

@@ -90,7 +90,9 @@ export type Note =
   | { readonly kind: 'fast'; readonly log: string; readonly outcome: FastOutcome; readonly ms: number }
   | { readonly kind: 'left'; readonly log: string; readonly why: FastLeft }
   /** Votes at a fast ballot went to several values, and none can get a fast quorum. */
-  | { readonly kind: 'collision'; readonly log: string; readonly slot: number }
+  | { readonly kind: 'collision'; readonly log: string; readonly slot: number; readonly ballot: Ballot }
+  /** Who opened a fast ballot takes the votes there for promises of its successor, `ballot`, in this slot alone. */
+  | { readonly kind: 'recovering'; readonly log: string; readonly slot: number; readonly ballot: Ballot }
   | { readonly kind: 'forwarded'; readonly log: string; readonly to: number }
   | { readonly kind: 'peer'; readonly proposer: number; readonly change: 'up' | 'silent' | 'refused' }
   | { readonly kind: 'pause'; readonly ms: number }

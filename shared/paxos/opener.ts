@@ -194,7 +194,9 @@ export class Opener {
     const values = [...slot.tallies.values()].filter(({ voters }) => voters !== 0);
     if (values.some(({ value }) => value === undefined)) return;
     const value = this.#pick(values as { voters: number; value: Uint8Array }[], voted);
-    if (values.length > 1) note(this.#ctx, { kind: 'collision', log: this.log, slot: first });
+    const about = { log: this.log, slot: first } as const;
+    if (values.length > 1) note(this.#ctx, { kind: 'collision', ...about, ballot: this.ballot });
+    note(this.#ctx, { kind: 'recovering', ...about, ballot: successor(this.ballot) });
     slot.sent = value;
     slot.sentAt = now;
     this.#accept(undefined, first, value);

@@ -270,7 +270,7 @@ export class Proposer implements Machine<ProposerEvent, ProposerEffect> {
     this.#ctx.out.push({ kind: 'answer', token: proposal.token, answer: said });
   }
 
-  /** What was sent FAST and went to a leader, here or elsewhere, says so. */
+  /** What was sent FAST and went to a leader, this one or another, says so. */
   #onWay({ log, path, rounds, since }: Proposal, answer: Answer, effects: ProposerEffect[]): Answer {
     if (answer.kind !== 'chosen' || path === undefined || answer.path !== undefined) return answer;
     const outcome = path === 'recovered' ? 'recovered' : 'fallback';
@@ -287,10 +287,10 @@ export class Proposer implements Machine<ProposerEvent, ProposerEffect> {
       const proposal = this.#pending.get(effect.token);
       if (proposal === undefined) continue;
       if (effect.kind === 'answer') {
-        effect = { ...effect, answer: this.#onWay(proposal, effect.answer, effects) };
-        effects[i] = effect;
         this.#close(proposal);
-        effects.push({ kind: 'ended', proposal, answer: effect.answer });
+        const answer = this.#onWay(proposal, effect.answer, effects);
+        effects[i] = effect = { ...effect, answer };
+        effects.push({ kind: 'ended', proposal, answer });
       }
       if (proposal.via === undefined) continue;
       const { id, incarnation } = proposal.via;

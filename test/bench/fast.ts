@@ -80,32 +80,48 @@ export async function measureFast(
   signal: AbortSignal,
   say: (line: string) => void,
 ): Promise<FastResult> {
+  const alone = await withCluster(folder, 'alone', { proposers: 2, settings: [] }, signal, (target) =>
+    measureAlone(target, options, say),
+  );
   const contention: Contention[] = [];
-  let alone: FastResult['alone'] | undefined;
   for (const modes of [['coordinated'], ['classic'], ['automatic', 'multi']] as const) {
+    const wanted = modes.flatMap((mode) =>
+      CONCURRENT.filter((each) => options.only?.test(`${mode} ${String(each)}`) ?? true).map((proposers) => ({
+        mode,
+        proposers,
+      })),
+    );
+    if (wanted.length === 0) continue;
     say(`Starting ${String(ACCEPTORS)} acceptors and ${String(PROPOSERS)} proposers (${modes.join(', ')}) …`);
-    const cluster = await startCluster({
-      ...{ data: join(folder, modes[0]), portBase: 'free', signal, faults: true },
-      ...{ acceptors: ACCEPTORS, proposers: PROPOSERS, learners: 2 },
-      roleArguments: { proposer: MODES[modes[0]].settings },
+    const shape = { proposers: PROPOSERS, settings: MODES[modes[0]].settings };
+    await withCluster(folder, modes[0], shape, signal, async (target) => {
+      for (const each of wanted) contention.push(await measureContention(target, each, options, say));
     });
-    const target = new Target(cluster);
-    try {
-      const measure = async (): Promise<void> => {
-        await hold(target);
-        if (modes[0] === 'coordinated') alone = await measureAlone(target, options, say);
-        for (const mode of modes)
-          for (const proposers of CONCURRENT.filter((each) => options.only?.test(`${mode} ${String(each)}`) ?? true))
-            contention.push(await measureContention(target, { mode, proposers }, options, say));
-      };
-      await Promise.race([measure(), given(signal)]);
-    } finally {
-      target.close();
-      await cluster.stop();
-    }
   }
-  if (alone === undefined) throw new Error('nothing was measured alone');
   return { delayMs: DELAY_MS, acceptors: ACCEPTORS, alone, contention };
+}
+
+/** Starts a cluster whose messages are held, runs, and stops it. */
+async function withCluster<T>(
+  folder: string,
+  name: string,
+  { proposers, settings }: { readonly proposers: number; readonly settings: readonly string[] },
+  signal: AbortSignal,
+  run: (target: Target) => Promise<T>,
+): Promise<T> {
+  const cluster = await startCluster({
+    ...{ data: join(folder, name), portBase: 'free', signal, faults: true },
+    ...{ acceptors: ACCEPTORS, proposers, learners: 2 },
+    roleArguments: { proposer: settings },
+  });
+  const target = new Target(cluster);
+  try {
+    const held = hold(target).then(() => run(target));
+    return await Promise.race([held, given(signal)]);
+  } finally {
+    target.close();
+    await cluster.stop();
+  }
 }
 
 /** Every message between roles is held on its way, by its sender. */

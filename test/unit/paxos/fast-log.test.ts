@@ -491,21 +491,22 @@ describe('a FAST proposal in a log', () => {
     expect(rig.notes()).toContainEqual(expect.objectContaining({ kind: 'quorum', outcome: 'collision', log: LOG }));
   });
 
-  test('that collides and whose own proposer leads then says that it was recovered, and is counted so', () => {
-    const way = (other: string): unknown[] => {
-      const rig = rigOf();
-      const token = propose(rig, 'x');
-      rig.out.length = 0;
-      for (const a of [0, 1]) rig.from(a, voted(ZERO, 0, 'x'));
-      if (other === '') rig.tick(200);
-      else for (const a of [2, 3]) rig.from(a, votedFor(ZERO, 0, other));
-      const acceptors = new Acceptors(4);
-      converse(rig, owner(1), acceptors);
-      return [said(rig, token), rig.notes().flatMap((n) => (n.kind === 'fast' ? [n.outcome] : []))];
-    };
-    expect(way('y')).toEqual([[0, 'recovered', 2], ['recovered']]);
-    // Control: without a rival it fell back.
-    expect(way('')).toEqual([[0, 'classic', 2], ['fallback']]);
+  test('that collides and is brought to its end by its own proposer as leader says the way it took, and is counted once', () => {
+    const rig = rigOf();
+    const acceptors = new Acceptors(4);
+    for (const a of [2, 3]) acceptors.give(a, owner(2), accept(ZERO, 0, 'y'));
+    const token = propose(rig, 'x');
+    converse(rig, owner(1), acceptors);
+    expect(rig.machine.leaderOf(LOG)).toBe(1);
+    const [slot, path] = said(rig, token);
+    expect([typeof slot, path]).toEqual(['number', 'recovered']);
+    expect(rig.notes().flatMap((n) => (n.kind === 'fast' ? [n.outcome] : []))).toEqual(['recovered']);
+    // What comes while the log is led did not collide.
+    rig.out.length = 0;
+    const next = propose(rig, 'z');
+    converse(rig, owner(1), acceptors);
+    expect(said(rig, next)[1]).toBe('classic');
+    expect(rig.notes().flatMap((n) => (n.kind === 'fast' ? [n.outcome] : []))).toEqual(['fallback']);
   });
 
   test('goes on at the ballot at which the log was opened since, above what was voted', () => {
@@ -572,6 +573,9 @@ describe('a FAST proposal in a log', () => {
     const rig = late(F);
     expect(rig.out).toContainEqual({ kind: 'load-sessions', log: LOG, slot: 6 });
     expect(rig.take('prepare')).toEqual([]);
+    // A learner applied the slot, and the value of another is there: the next slot of the log, which is open still.
+    sessions(rig, 6);
+    expect(rig.take('accept').map((m) => [m.ballot, m.first])).toEqual([[F, 6]]);
     // Control: where somebody else's ballot is above the one that is open, a leader is needed.
     expect(late(classic(4, 2)).take('prepare')).toHaveLength(1);
   });
