@@ -13,7 +13,7 @@ import {
   type ProposerOptions,
   type Verdict,
 } from '../../../shared/paxos/proposing.ts';
-import { grid, majority } from '../../../shared/paxos/quorum.ts';
+import { explicit, grid, majority, type QuorumSystem } from '../../../shared/paxos/quorum.ts';
 import { Acceptors, converse, NO_OP, ProposerRig, table } from './hearts.ts';
 import {
   accept,
@@ -607,6 +607,22 @@ describe('a FAST proposal in a log', () => {
     const rig = collided({ fastRecovery: 'classic' });
     expect(rig.out.some((e) => e.kind === 'load-sessions' && e.slot === 6)).toBe(false);
     expect(rig.take('prepare').map((m) => m.purpose)).toEqual(['lead']);
+  });
+
+  test('with too few acceptors for a fast quorum, or none in the system, goes to a leader and says so', () => {
+    const lost = (acceptors: number | QuorumSystem, down: readonly number[]): unknown[] => {
+      const rig = new ProposerRig(owner(1), [], {}, acceptors);
+      for (const acceptor of down) rig.step({ kind: 'acceptor-down', acceptor });
+      const token = propose(rig, 'x');
+      const sent = rig.out.flatMap((e) => (e.kind === 'to-acceptor' ? [e.message.kind] : []));
+      converse(rig, owner(1), new Acceptors(rig.quorum.size), (a) => !down.includes(a));
+      return [sent, said(rig, token)];
+    };
+    expect(lost(5, [3, 4])).toEqual([['prepare'], [0, 'classic', 1]]);
+    const all = [1, 2, 3].map((left) => [1, 2, 3, 4].filter((id) => id !== left));
+    expect(lost(explicit(4, { phase1: all, phase2: all }), [])).toEqual([['prepare'], [0, 'classic', 1]]);
+    // Control: one acceptor more is enough.
+    expect(lost(5, [4])).toEqual([['accept'], [0, 'fast', 1]]);
   });
 
   test('a value is not sent twice in one slot at one ballot: a batch of one, every time', () => {
