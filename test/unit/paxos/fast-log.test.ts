@@ -658,6 +658,39 @@ describe('a proposer that is about to open a log', () => {
     return { rig, acceptors, run };
   }
 
+  /** It leads, with one proposal in flight, when the log is due; a second one comes. */
+  function underLoad(isFast: boolean): { rig: ProposerRig; run: () => void } {
+    const rig = new ProposerRig(owner(1), [2], { fastWaitMsMin: 100 }, 4);
+    const acceptors = new Acceptors(4);
+    const run = (): void => {
+      converse(rig, owner(1), acceptors);
+    };
+    rig.peer(2, forwarded(1, 'a', true));
+    run();
+    rig.out.length = 0;
+    rig.peer(2, forwarded(2, 'b', isFast));
+    for (let ticks = 0; ticks < 6; ticks++) {
+      rig.hear(2);
+      rig.tick(25);
+    }
+    rig.peer(2, forwarded(3, 'c', true));
+    expect(purposes(rig)).toEqual([]);
+    return { rig, run };
+  }
+
+  test('does so under a steady load of FAST proposals: what is in flight ends first, what waits takes the fast ballot', () => {
+    const { rig, run } = underLoad(true);
+    run();
+    expect(purposes(rig)).toEqual(['open']);
+    expect(sentFast(rig)).toEqual(['c']);
+  });
+
+  test('control: does not while a proposal is in flight that asked for a leader', () => {
+    const { rig, run } = underLoad(false);
+    run();
+    expect([purposes(rig), sentFast(rig)]).toEqual([[], []]);
+  });
+
   test('leads first for as long as is set, however long ago FAST was asked for', () => {
     const rig = new ProposerRig(owner(1), [2], { fastWaitMsMin: 500 }, 4);
     const acceptors = new Acceptors(4);
