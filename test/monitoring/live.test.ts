@@ -55,7 +55,7 @@ const HAPPENED = [
   'synod_proposer_fast_seconds_count{outcome="fast"}',
   'synod_proposer_fast_seconds_count{outcome!="fast"}',
   ...['lead', 'decree'].map((purpose) => `synod_acceptor_promises_total{purpose="${purpose}"}`),
-  ...['ballot', 'led'].map((reason) => `synod_acceptor_rejects_total{reason="${reason}"}`),
+  ...['ballot', 'led', 'collision'].map((reason) => `synod_acceptor_rejects_total{reason="${reason}"}`),
   ...['votes_total', 'voted_bytes_total', 'trims_total', 'call_seconds_count'].map((n) => `synod_acceptor_${n}`),
   ...['faults_active', 'trace_followers', 'journal_has_room', 'speaks'].map((n) => `synod_acceptor_${n}`),
   ...['local', 'linearizable', 'end'].map((kind) => `synod_learner_reads_total{kind="${kind}",outcome="answered"}`),

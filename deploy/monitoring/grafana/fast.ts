@@ -96,10 +96,10 @@ const COLLISIONS: Row = {
     }),
     lines({
       title: 'Refused fast votes',
-      help: 'Accepts refused because the log is not open for FAST there, or the slot is too far ahead. A few follow each change.',
+      help: 'Accepts refused because another value has the vote (collision), the log is not open for FAST there, or the slot is too far ahead.',
       queries: [
         [
-          `sum by (reason) (rate(synod_acceptor_rejects_total{${CLUSTER},reason=~"not-open|ahead"}[$__rate_interval]))`,
+          `sum by (reason) (rate(synod_acceptor_rejects_total{${CLUSTER},reason=~"collision|not-open|ahead"}[$__rate_interval]))`,
           '{{reason}}',
         ],
       ],
