@@ -21,7 +21,10 @@ export function dashboardQueries(name: string, dashboard: Dashboard, rateInterva
       expr: (target as unknown as { expr: string }).expr,
     })),
   );
-  const ofMarks = (annotations.list ?? []).map((each) => ({ by: `${name} / ${each.name}`, expr: each.expr ?? '' }));
+  const ofMarks = (annotations.list ?? []).map((each) => ({
+    by: `${name} / ${each.name}`,
+    expr: (each.target as unknown as { expr: string }).expr,
+  }));
   return [...ofPanels, ...ofMarks].map(({ by, expr }) => ({ by, expr: filledIn(expr, rateInterval) }));
 }
 
