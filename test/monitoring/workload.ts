@@ -1,6 +1,6 @@
 /** Makes all kinds of things happen to a cluster, so that what is shown of them can be looked at. */
 import { ClientError, connect } from '../../shared/client/index.ts';
-import type { SynodClient } from '../../shared/client/index.ts';
+import type { Proposed, SynodClient } from '../../shared/client/index.ts';
 import type { Harness } from '../e2e/cluster.ts';
 import { eventually, synodctl } from '../e2e/cluster.ts';
 
@@ -113,12 +113,17 @@ export class Workload {
     }
   }
 
-  /** One at a time, which goes the fast way, then many at once, which collide. */
+  /** One at a time, which goes the fast way; then several at once, in new logs, until some collided. */
   async #fast(): Promise<void> {
-    const one = (client: SynodClient): Promise<unknown> =>
-      client.propose(FAST_LOG, Buffer.from('event'), { protocol: 'fast' });
-    for (let i = 0; i < 20; i++) await one(this.#clients[i % 2]!);
-    for (let i = 0; i < 40; i++) await Promise.all([...this.#clients, ...this.#clients].map(one));
+    const one = (client: SynodClient, log: string): Promise<Proposed> =>
+      client.propose(log, Buffer.from('event'), { protocol: 'fast' });
+    for (let i = 0; i < 20; i++) await one(this.#clients[i % 2]!, FAST_LOG);
+    let burst = 0;
+    await eventually('FAST proposals collide', async () => {
+      const log = `${FAST_LOG}-${++burst}`;
+      const ways = await Promise.all([...this.#clients, ...this.#clients].map((client) => one(client, log)));
+      return ways.some(({ path }) => path === 'recovered');
+    });
   }
 
   async #moveLeader(): Promise<void> {
