@@ -85,11 +85,14 @@ export class FastDecree implements Attempt {
     if (message.reason === 'conflict' && message.voted !== undefined)
       return this.#vote(acceptor, identityOf(message.voted), message.voted);
     // It promised a higher ballot, or its log or journal takes nothing new.
+    if (this.#recoverAt !== undefined) return;
     this.#out |= 1 << acceptor;
     this.#count();
   }
 
   #vote(acceptor: number, identity: string, value: Uint8Array | undefined): void {
+    // A Basic round decides now; it asks for these votes itself.
+    if (this.#recoverAt !== undefined) return;
     const bit = 1 << acceptor;
     const tally = this.#tallies.get(identity) ?? { voters: 0, value };
     for (const [other, { voters }] of this.#tallies)
@@ -138,10 +141,12 @@ export class FastDecree implements Attempt {
     const isCollision =
       [...this.#tallies.values()].filter(({ voters }) => voters !== 0).length > 1 || this.#others() > 0;
     this.#path = isCollision ? 'recovered' : 'classic';
-    if (isCollision) note(ctx, { kind: 'collision', log: this.log, slot: SLOT });
+    if (isCollision) note(ctx, { kind: 'collision', log: this.log, slot: SLOT, ballot: BALLOT_ZERO });
     this.#noteQuorum(isCollision ? 'collision' : this.#out === 0 ? 'timeout' : 'rejected');
     // Whoever has the most votes goes first, so that not all recover against one another.
     this.#recoverAt = isCollision && !this.#isFirst() ? ctx.now + backoffMs(ctx, 1) : ctx.now;
+    this.#tallies.clear();
+    this.#out = 0;
     this.#begin();
   }
 

@@ -342,4 +342,10 @@ export const PLANTED_FAULTS: readonly PlantedFault[] = [
     find: 'if (value !== undefined) return this.#lost(flight, value);',
     replace: 'if (value !== undefined) return this.#won(flight);',
   },
+  {
+    name: 'Any is sent where it is not free: slots above are voted, and not known to be chosen',
+    file: 'shared/paxos/opener.ts',
+    find: "if (highest + 1 > from) return this.#close('slots below are not finished');",
+    replace: '',
+  },
 ];
