@@ -1,6 +1,6 @@
 /** Makes all kinds of things happen to a cluster, so that what is shown of them can be looked at. */
 import { ClientError, connect } from '../../shared/client/index.ts';
-import type { Proposed, SynodClient } from '../../shared/client/index.ts';
+import type { SynodClient } from '../../shared/client/index.ts';
 import type { Harness } from '../e2e/cluster.ts';
 import { eventually, synodctl } from '../e2e/cluster.ts';
 
@@ -113,16 +113,19 @@ export class Workload {
     }
   }
 
-  /** One at a time, which goes the fast way; then several at once, in new logs, until some collided. */
+  /** One at a time, which goes the fast way; several at once; then two decrees at once, again and again, until some collided. */
   async #fast(): Promise<void> {
-    const one = (client: SynodClient, log: string): Promise<Proposed> =>
-      client.propose(log, Buffer.from('event'), { protocol: 'fast' });
-    for (let i = 0; i < 20; i++) await one(this.#clients[i % 2]!, FAST_LOG);
-    let burst = 0;
-    await eventually('FAST proposals collide', async () => {
-      const log = `${FAST_LOG}-${++burst}`;
-      const ways = await Promise.all([...this.#clients, ...this.#clients].map((client) => one(client, log)));
-      return ways.some(({ path }) => path === 'recovered');
+    const fast = { protocol: 'fast' } as const;
+    const one = (client: SynodClient): Promise<unknown> => client.propose(FAST_LOG, Buffer.from('event'), fast);
+    for (let i = 0; i < 20; i++) await one(this.#clients[i % 2]!);
+    for (let i = 0; i < 10; i++) await Promise.all([...this.#clients, ...this.#clients].map(one));
+    let tries = 0;
+    await eventually('FAST decrees collide', async () => {
+      const log = `decree-${++tries}`;
+      const decided = await Promise.all(
+        this.#clients.map((each, at) => each.decide(log, Buffer.from(`by ${at}`), fast)),
+      );
+      return decided.some(({ path }) => path === 'recovered');
     });
   }
 

@@ -120,7 +120,10 @@ function finished(built: Dashboard): Dashboard {
   const { panels = [], links = [], annotations, templating } = built;
   for (const each of [...links, ...(annotations.list ?? [])]) delete each.placement;
   // What only a variable of intervals has.
-  for (const each of templating.list ?? [])
-    for (const name of ['auto', 'auto_min', 'auto_count'] as const) delete each[name];
+  for (const each of templating.list ?? []) {
+    delete each.auto;
+    delete each.auto_min;
+    delete each.auto_count;
+  }
   return { ...built, panels: panels.map((panel, at) => ({ ...panel, id: at + 1 })) };
 }
