@@ -113,12 +113,14 @@ export class Workload {
     }
   }
 
-  /** One at a time, which goes the fast way; several at once; then two decrees at once, again and again, until some collided. */
+  /** One at a time, which goes the fast way; then two at once, of which each reaches another acceptor first: they collide. */
   async #fast(): Promise<void> {
     const fast = { protocol: 'fast' } as const;
     const one = (client: SynodClient): Promise<unknown> => client.propose(FAST_LOG, Buffer.from('event'), fast);
     for (let i = 0; i < 20; i++) await one(this.#clients[i % 2]!);
-    for (let i = 0; i < 10; i++) await Promise.all([...this.#clients, ...this.#clients].map(one));
+    await this.#ctl('fault', 'delay', '100ms', 'proposer-1', 'to', 'acceptor-3');
+    await this.#ctl('fault', 'delay', '100ms', 'proposer-2', 'to', 'acceptor-1');
+    for (let i = 0; i < 3; i++) await Promise.all(this.#clients.map(one));
     let tries = 0;
     await eventually('FAST decrees collide', async () => {
       const log = `decree-${++tries}`;
@@ -127,6 +129,7 @@ export class Workload {
       );
       return decided.some(({ path }) => path === 'recovered');
     });
+    await this.#ctl('fault', 'heal');
   }
 
   async #moveLeader(): Promise<void> {
