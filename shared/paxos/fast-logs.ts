@@ -133,6 +133,7 @@ export class FastLogs {
   onTick(): void {
     const { now } = this.#ctx;
     for (const opener of this.#openers.values()) {
+      if (opener.isAtRest) continue;
       const wasPreparing = opener.isPreparing;
       opener.onTick();
       this.#review(opener, wasPreparing);

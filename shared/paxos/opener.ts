@@ -67,6 +67,16 @@ export class Opener {
     return this.#state.kind === 'closed';
   }
 
+  /** Time does not matter to it: all that are connected have the log open, and no slot is undecided. */
+  get isAtRest(): boolean {
+    return this.#state.kind === 'open' && this.#slots.size === 0 && this.#notOpen(this.#state.opened) === 0;
+  }
+
+  /** Those that are connected, and did not say that the log is open there. */
+  #notOpen(opened: number): number {
+    return this.#everybody & ~opened & ~this.#ctx.down;
+  }
+
   /** The first slot that takes fast votes. */
   get from(): number {
     return this.#state.kind === 'open' ? this.#state.from : 0;
@@ -278,11 +288,12 @@ export class Opener {
       if (now - state.sentAt >= options.resendMs) this.#prepareAgain(state);
       return;
     }
-    // Acceptors outside of the quorum get the Prepare and Any until they have both.
+    // Acceptors outside of the quorum get the Prepare and Any until they have both; who is not connected gets them when it comes.
     if (now - state.sentAt >= options.resendMs) {
       state.sentAt = now;
+      const asked = this.#notOpen(state.opened);
       for (let acceptor = 0; acceptor < this.#ctx.quorum.size; acceptor++)
-        if ((state.opened & (1 << acceptor)) === 0) this.#prepare(acceptor, this.#watermark, false);
+        if ((asked & (1 << acceptor)) !== 0) this.#prepare(acceptor, this.#watermark, false);
     }
     for (const [first, slot] of this.#slots) this.#tickSlot(first, slot);
   }

@@ -310,6 +310,26 @@ describe('who opens a log', () => {
     expect(sent()).toEqual([expect.objectContaining({ kind: 'prepare', ballot: F, from: 900 })]);
   });
 
+  test('rests once all that are connected have the log open and no slot is undecided: many logs may stay open', () => {
+    const { opener, ctx, sent } = opened();
+    ctx.down = 0b1000;
+    ctx.now = 1_000;
+    opener.onTick();
+    const asked = (): ToAcceptor[] => sent().filter((m) => m.kind === 'prepare');
+    expect([asked().length, opener.isAtRest]).toEqual([3, false]);
+    for (const a of [0, 1, 2]) opener.onOpened(a, { kind: 'opened', log: LOG, ballot: F });
+    ctx.now = 2_000;
+    opener.onTick();
+    expect([asked().length, opener.isAtRest]).toEqual([0, true]);
+    // Controls: a slot with votes, and an acceptor that came back.
+    opener.onAccepted(0, voted(F, 5, 'x', { voted: bytes('x') }));
+    expect(opener.isAtRest).toBe(false);
+    for (const a of [1, 2]) opener.onAccepted(a, voted(F, 5, 'x', { voted: bytes('x') }));
+    expect(opener.isAtRest).toBe(true);
+    ctx.down = 0;
+    expect(opener.isAtRest).toBe(false);
+  });
+
   test('stops when a higher ballot is promised', () => {
     const { opener } = opened();
     opener.onRejected(0, rejected(F, classic(4, 2), { first: 5, state: 'led' }));
