@@ -15,7 +15,7 @@ import { httpAddress } from '../../shared/platform/config/common.ts';
 import { hostPortText, isFixed } from '../../shared/platform/config/values.ts';
 import { configurationId } from '../../shared/platform/configuration.ts';
 import { openFolder } from '../../shared/platform/disk.ts';
-import { directoryOf } from '../../shared/platform/discovery/directory.ts';
+import { directoryOf } from '../../shared/platform/discovery/directory-of.ts';
 import { Faults } from '../../shared/platform/faults/faults.ts';
 import { serve } from '../../shared/platform/grpc/server.ts';
 import type { RunningServer } from '../../shared/platform/grpc/server.ts';

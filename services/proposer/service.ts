@@ -7,7 +7,7 @@ import { newIncarnation, realClock, realRandom, everyMs } from '../../shared/pla
 import { httpAddress } from '../../shared/platform/config/common.ts';
 import { hostPortText } from '../../shared/platform/config/values.ts';
 import { configurationId } from '../../shared/platform/configuration.ts';
-import { directoryOf } from '../../shared/platform/discovery/directory.ts';
+import { directoryOf } from '../../shared/platform/discovery/directory-of.ts';
 import { Faults } from '../../shared/platform/faults/faults.ts';
 import { service } from '../../shared/platform/grpc/methods.ts';
 import type { BidiHandler, UnaryHandler } from '../../shared/platform/grpc/methods.ts';

@@ -5,10 +5,9 @@
 import { messageOf } from '../../base/errors.ts';
 import type { Clock } from '../../ports/clock.ts';
 import type { Log } from '../../ports/telemetry.ts';
-import { everyMs, realClock } from '../clock.ts';
-import { dnsNameText, isFixed } from '../config/values.ts';
-import type { DnsName, HostPort, MemberList } from '../config/values.ts';
-import { DnsLookup } from './dns-lookup.ts';
+import { everyMs } from '../clock.ts';
+import { dnsNameText } from '../config/values.ts';
+import type { DnsName } from '../config/values.ts';
 
 /** Whoever keeps connections to the members. */
 export interface Watcher {
@@ -49,25 +48,6 @@ export interface DiscoveryOptions {
   readonly lookup: MemberLookup;
   readonly clock: Clock;
   readonly log: Log;
-}
-
-/** The settings of discovery, as roles have them. */
-export interface DiscoveryConfig {
-  readonly 'discovery.interval': number;
-  readonly 'discovery.forget': number;
-  readonly 'discovery.server': HostPort | undefined;
-}
-
-/** The directory of a setting. `role`, for the log, says whose members they are. */
-export function directoryOf(list: MemberList, role: string, config: DiscoveryConfig, log: Log): Directory {
-  if (isFixed(list)) return new FixedDirectory(list);
-  return new DnsDirectory(list, role, {
-    intervalMs: config['discovery.interval'],
-    forgetMs: config['discovery.forget'],
-    lookup: new DnsLookup({ server: config['discovery.server'] }),
-    clock: realClock,
-    log,
-  });
 }
 
 export class FixedDirectory implements Directory {

@@ -12,7 +12,7 @@ import type { MemberLookup, Named } from './directory.ts';
 export interface DnsLookupOptions {
   /** Default: the servers of this machine. */
   readonly server?: HostPort | undefined;
-  /** What `/etc/resolv.conf` says. Default: the file. Search domains count only where no server is given. */
+  /** What `/etc/resolv.conf` says of search domains. Default: the file, or nothing where a server is given. */
   readonly resolvConf?: string;
 }
 
@@ -28,7 +28,7 @@ export class DnsLookup implements MemberLookup {
 
   constructor({ server, resolvConf }: DnsLookupOptions = {}) {
     if (server !== undefined) this.#resolver.setServers([hostPortText(server)]);
-    this.#search = server === undefined ? readSearch(resolvConf ?? systemConf()) : { domains: [], dots: 1 };
+    this.#search = readSearch(resolvConf ?? (server === undefined ? systemConf() : ''));
   }
 
   /** Rejects with UNAVAILABLE when nobody is named, or DNS does not answer. */
@@ -53,7 +53,8 @@ export class DnsLookup implements MemberLookup {
         return records;
       } catch (error) {
         if (isAbsent(error)) continue;
-        throw new SynodError('UNAVAILABLE', `DNS does not say who is ${name}: ${messageOf(error)}`, 'none', error);
+        const why = codeOf(error) ?? messageOf(error);
+        throw new SynodError('UNAVAILABLE', `DNS does not say who is ${name}: ${why}`, 'none', error);
       }
     }
     throw new SynodError('UNAVAILABLE', `DNS has no SRV record of ${names.join(', nor of ')}`);
@@ -78,8 +79,14 @@ export class DnsLookup implements MemberLookup {
 
 /** DNS answered, and there is nothing. */
 function isAbsent(error: unknown): boolean {
-  const { code } = error as { readonly code?: unknown };
+  const code = codeOf(error);
   return code === 'ENOTFOUND' || code === 'ENODATA';
+}
+
+/** `ETIMEOUT` and the like, as c-ares says it. */
+function codeOf(error: unknown): string | undefined {
+  const { code } = error as { readonly code?: unknown };
+  return typeof code === 'string' ? code : undefined;
 }
 
 interface Search {

@@ -97,12 +97,16 @@ export class PersistentStream<Message, Req, Res> {
 
   /** Somebody else answers there: closes, and begins anew after a while, at whatever host the name stands for by then. */
   startElsewhere(afterMs: number): void {
-    this.close();
+    const state = this.#state;
+    if (state.kind === 'stopped' || state.kind === 'waiting') return;
+    this.#cancelWait();
     const cancel = this.#clock.after(afterMs, () => {
       this.#options.connection.renew();
       this.#open();
     });
     this.#state = { kind: 'waiting', cancel };
+    state.writer.close();
+    state.stream.cancel();
   }
 
   /** Sends what waits, ends the stream and opens no other. `onDown` is not called. */
