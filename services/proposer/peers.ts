@@ -28,6 +28,11 @@ interface Peer {
   readonly forwarding: PeerStream;
 }
 
+/** A proposer that said something so lately is alive: heartbeats are ten times as frequent. Milliseconds. */
+const HEARD_MS = 1_000;
+/** How long an address where another proposer answers is left alone. Milliseconds. */
+const WRONG_MS = 5_000;
+
 export class PeerLinks {
   readonly #ports: LinkPorts;
   readonly #expected: Expected;
@@ -35,8 +40,11 @@ export class PeerLinks {
   readonly #heardAt = new Map<number, number>();
   /** Streams that peers have open here. */
   readonly #inbound = new Map<number, number>();
-  /** Peers found to refuse connections: said once in the log. */
+  /** Which start of a peer speaks here. */
+  readonly #starts = new Map<number, string>();
+  /** Peers found to refuse connections, and why others refuse what this one says: said once in the log. */
   readonly #refusing = new Set<number>();
+  readonly #refusals = new Map<number, string>();
 
   constructor(addresses: ReadonlyMap<number, string>, ports: LinkPorts) {
     this.#ports = ports;
@@ -45,10 +53,29 @@ export class PeerLinks {
   }
 
   start(): void {
-    for (const { heartbeats, forwarding } of this.#peers.values()) {
-      heartbeats.start();
-      forwarding.start();
+    for (const peer of this.#peers.values()) start(peer);
+  }
+
+  /** A peer is known of, or is at another address; `address` undefined: it is given up. This proposer itself is left out. */
+  place(id: number, address: string | undefined): void {
+    if (id === this.#ports.header.id) return;
+    const before = this.#peers.get(id);
+    if (before !== undefined) close(before);
+    this.#peers.delete(id);
+    if (address === undefined) {
+      this.#refusing.delete(id);
+      this.#ports.post({ kind: 'peer-forgotten', peer: id });
+      return;
     }
+    const peer = this.#peer(id, address);
+    this.#peers.set(id, peer);
+    this.#ports.post({ kind: 'peer-listed', peer: id });
+    start(peer);
+  }
+
+  /** Whether it takes what is said here, or speaks here itself. */
+  answers(id: number): boolean {
+    return this.#peers.get(id)?.heartbeats.up === true || (this.#inbound.get(id) ?? 0) > 0;
   }
 
   send(to: number, message: PeerMessage): void {
@@ -114,25 +141,35 @@ export class PeerLinks {
   }
 
   close(): void {
-    for (const peer of this.#peers.values()) {
-      peer.heartbeats.close();
-      peer.forwarding.close();
-      for (const connection of peer.connections) connection.close();
-    }
+    for (const peer of this.#peers.values()) close(peer);
   }
 
   #greet(hello: ReturnType<typeof decodePeerFrame>['hello']): number {
     if (hello === undefined)
       throw new SynodError('INVALID_ARGUMENT', 'the first frame of a stream between proposers needs a hello');
-    const { id } = checkHeader(hello, this.#expected, ['proposer']);
+    const { id, incarnation = '' } = checkHeader(hello, this.#expected, ['proposer']);
     if (!this.#peers.has(id))
       throw new SynodError(
         'FAILED_PRECONDITION',
         id === this.#ports.header.id
           ? `this is proposer ${String(id)} itself: two processes have the same --id, or --proposers names an address twice`
-          : `proposer ${String(id)} is not among --proposers here`,
+          : `proposer ${String(id)} is not among --proposers here, or not yet`,
       );
+    const other = this.#starts.get(id);
+    if (other !== undefined && other !== incarnation && this.#isHeard(id))
+      throw new SynodError(
+        'FAILED_PRECONDITION',
+        `proposer ${String(id)} runs already, as start ${other.slice(0, 8)}, and this is start ${incarnation.slice(0, 8)}: ` +
+          'two processes have the same --id',
+      );
+    this.#starts.set(id, incarnation);
     return id;
+  }
+
+  /** It speaks here now. One that was cut off is not waited for: its next start may be elsewhere. */
+  #isHeard(id: number): boolean {
+    const silentMs = this.#ports.clock.now() - (this.#heardAt.get(id) ?? -Infinity);
+    return (this.#inbound.get(id) ?? 0) > 0 && silentMs < HEARD_MS;
   }
 
   #receive(from: number, message: PeerMessage): void {
@@ -178,11 +215,14 @@ export class PeerLinks {
         retryMsMax: 500,
         onUp: () => {
           this.#refusing.delete(id);
+          this.#refusals.delete(id);
         },
         onDown: (reason, refused) => {
           this.#onDown(id, reason, refused);
         },
-        onMessage: () => undefined,
+        onMessage: (frame) => {
+          this.#onWelcome(id, address, stream, frame);
+        },
       });
       return { connection, stream };
     };
@@ -197,6 +237,19 @@ export class PeerLinks {
     };
   }
 
+  /** All that comes back is who answers. */
+  #onWelcome(id: number, address: string, stream: PeerStream, frame: Buffer): void {
+    const { log } = this.#ports;
+    try {
+      const { hello } = decodePeerFrame(frame);
+      if (hello === undefined || (hello.role === 'proposer' && hello.id === id)) return;
+      log.error({ proposer: id, address }, `at ${address} answers ${hello.role} ${String(hello.id)} (--proposers)`);
+      stream.startElsewhere(WRONG_MS);
+    } catch (error) {
+      log.error({ proposer: id, error: messageOf(error) }, 'the welcome of a proposer cannot be read');
+    }
+  }
+
   #count(peer: number, by: number): void {
     this.#inbound.set(peer, (this.#inbound.get(peer) ?? 0) + by);
   }
@@ -205,6 +258,10 @@ export class PeerLinks {
     // A peer that has a stream open here is running: the refusal is an old one, which a connection repeats until it tries again.
     const refused = refusedNow && (this.#inbound.get(peer) ?? 0) === 0;
     this.#ports.post({ kind: 'peer-down', peer, refused });
+    if (reason.code === 'FAILED_PRECONDITION' && this.#refusals.get(peer) !== reason.message) {
+      this.#refusals.set(peer, reason.message);
+      this.#ports.log.error({ proposer: peer, error: reason.message }, 'another proposer refuses this one');
+    }
     if (!refused || this.#refusing.has(peer)) return;
     this.#refusing.add(peer);
     this.#ports.log.warn(
@@ -212,6 +269,17 @@ export class PeerLinks {
       'a proposer refuses connections: it is not running',
     );
   }
+}
+
+function start({ heartbeats, forwarding }: Peer): void {
+  heartbeats.start();
+  forwarding.start();
+}
+
+function close({ heartbeats, forwarding, connections }: Peer): void {
+  heartbeats.close();
+  forwarding.close();
+  for (const connection of connections) connection.close();
 }
 
 function bytesOf(message: PeerMessage): number {
