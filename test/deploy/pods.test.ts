@@ -179,14 +179,18 @@ described('pods', () => {
       await right.ended();
       const pod = cluster.start('acceptor', 2, { claim: claim('empty') });
       await refused(pod);
-      expect(sentence(pod.terminationMessage)).toMatch(/"level":"fatal".*disk/);
+      expect(sentence(pod.terminationMessage)).toMatch(
+        /"level":"fatal".*An empty or foreign disk cannot take its place/,
+      );
       await cluster.ready(cluster.start('acceptor', 2));
     });
 
     test('an ordinal that is there twice: the second has another disk and is refused, the first goes on', async () => {
       const twin = cluster.start('acceptor', 1, { host: 201, unnamed: true, claim: claim('twin') });
       await refused(twin);
-      expect(sentence(twin.terminationMessage)).toMatch(/"level":"fatal".*disk/);
+      expect(sentence(twin.terminationMessage)).toMatch(
+        /"level":"fatal".*An empty or foreign disk cannot take its place/,
+      );
       await cluster.ready(cluster.pod('acceptor', 1));
       expect(propose('goes on')).toMatchObject({ code: 0 });
     });
