@@ -17,7 +17,7 @@ const PACKAGES_STAMP = at('node_modules', '.synod-stamp');
 const BUILD_STAMP = at('dist', '.synod-stamp');
 /** What the build reads; the same folders as in tsconfig.build.json. */
 const SOURCES = [
-  ...['shared', 'services', 'deploy/local', 'proto'],
+  ...['shared', 'services', 'deploy/local', 'deploy/monitoring', 'proto'],
   ...['sim', 'model', 'bench', 'chaos', 'linear', 'e2e', 'support'].map((name) => `test/${name}`),
 ];
 const SETTINGS = ['package-lock.json', 'tsconfig.json', 'tsconfig.build.json'];

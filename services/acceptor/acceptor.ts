@@ -350,6 +350,7 @@ class AcceptorProcess implements RunningAcceptor {
     const { journal } = core;
     metrics.gauges({
       journalBytes: () => journal.bytes,
+      journalBytesMax: () => this.#config['journal.bytes.max'],
       journalSegments: () => Math.ceil(journal.bytes / this.#config['journal.segment.bytes']),
       journalQueuedBytes: () => journal.queuedBytes,
       journalHasRoom: () => journal.hasRoom,

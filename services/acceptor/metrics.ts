@@ -14,6 +14,7 @@ const REASONS = [
 /** What is asked for its value when it is scraped. */
 export interface Gauges {
   readonly journalBytes: () => number;
+  readonly journalBytesMax: () => number;
   readonly journalSegments: () => number;
   readonly journalQueuedBytes: () => number;
   readonly journalHasRoom: () => boolean;
@@ -92,6 +93,11 @@ function exposeGauges(metrics: Metrics, of: Gauges): void {
     metrics.gaugeOf(`synod_acceptor_${name}`, help, () => Number(read()));
   };
   gauge('journal_bytes', 'Bytes of the journal on disk, preallocated space included', of.journalBytes);
+  gauge(
+    'journal_bytes_max',
+    'Bytes of the journal above which new slots are refused (journal.bytes.max)',
+    of.journalBytesMax,
+  );
   gauge('journal_segments', 'Files of the journal', of.journalSegments);
   gauge('journal_queued_bytes', 'Bytes of entries that wait for their write', of.journalQueuedBytes);
   gauge('journal_has_room', '1 while new slots are taken', of.journalHasRoom);

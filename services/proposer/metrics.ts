@@ -27,10 +27,16 @@ export interface Gauges {
   readonly inFlight: () => number;
   readonly queued: () => number;
   readonly pending: () => number;
+  readonly pendingMax: () => number;
+  readonly leaderless: () => number;
   readonly waiting: () => number;
   readonly led: () => number;
   readonly peersAlive: () => number;
   readonly acceptorsConnected: () => number;
+  /** Whether the acceptor at a position is connected and speaks. */
+  readonly isConnected: (position: number) => boolean;
+  /** Whether the acceptors that are connected could be a quorum of a phase. */
+  readonly hasQuorum: (phase: Phase) => boolean;
   readonly learnersReachable: () => number;
 }
 
@@ -69,7 +75,7 @@ export function proposerMetrics(metrics: Metrics, acceptors: readonly number[]) 
   let forwards = 0;
   return {
     gauges: (of: Gauges): void => {
-      exposeGauges(metrics, of);
+      exposeGauges(metrics, ids, of);
     },
     /** Counts one answer; it reaches the series with the next `flush`, because a counter costs more than the answer. */
     answered: tally.add,
@@ -218,16 +224,30 @@ function newCounts(): Record<ProposalOutcome, number> {
   return { chosen: 0, known: 0, refused: 0, timeout: 0 };
 }
 
-function exposeGauges(metrics: Metrics, of: Gauges): void {
+function exposeGauges(metrics: Metrics, ids: readonly string[], of: Gauges): void {
   const gauge = (name: string, help: string, read: () => number): void => {
     metrics.gaugeOf(`synod_proposer_${name}`, help, read);
   };
   gauge('in_flight', 'Proposals sent to the acceptors and not yet chosen', of.inFlight);
   gauge('queued', 'Proposals that wait to be sent', of.queued);
   gauge('pending', 'Proposals held here, forwarded ones included', of.pending);
+  gauge('pending_max', 'Proposals held here before more are refused (proposals.in-flight.max)', of.pendingMax);
+  gauge('leaderless_logs', 'Logs with proposals that wait here because nobody leads the log', of.leaderless);
   gauge('session_waiting', 'Proposals that wait for a number of the session of this proposer', of.waiting);
   gauge('led_logs', 'Logs that this proposer leads', of.led);
   gauge('peers_alive', 'Other proposers that are heard', of.peersAlive);
   gauge('acceptors_connected', 'Acceptors connected that speak', of.acceptorsConnected);
   gauge('learners_reachable', 'Learners that answered lately', of.learnersReachable);
+  metrics.gaugesOf(
+    'synod_proposer_acceptor_connected',
+    '1 while this acceptor is connected and speaks',
+    'acceptor',
+    Object.fromEntries(ids.map((id, position) => [id, () => Number(of.isConnected(position))])),
+  );
+  metrics.gaugesOf(
+    'synod_proposer_quorum_connected',
+    '1 while the acceptors that are connected suffice for this phase',
+    'phase',
+    Object.fromEntries(PHASES.map((phase) => [phase, () => Number(of.hasQuorum(phase))])),
+  );
 }

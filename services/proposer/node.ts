@@ -118,10 +118,14 @@ export class ProposerNode {
       inFlight: () => sumsOf(this.machine).inFlight,
       queued: () => sumsOf(this.machine).queued,
       pending: () => this.machine.pending,
+      pendingMax: () => waitingMax,
+      leaderless: () => sumsOf(this.machine).leaderless,
       waiting: () => this.ownSessions.waiting,
       led: () => this.machine.ledCount,
       peersAlive: () => livePeers().length,
       acceptorsConnected: () => this.acceptorsConnected,
+      isConnected: (position) => (this.acceptors.connected & (1 << position)) !== 0,
+      hasQuorum: (phase) => options.quorum[phase === 'prepare' ? 'isPhase1' : 'isPhase2'](this.acceptors.connected),
       learnersReachable: () => this.learners.reachable,
     });
   }

@@ -34,6 +34,8 @@ export interface Sums {
   readonly logs: number;
   readonly inFlight: number;
   readonly queued: number;
+  /** Logs with proposals that wait here and that this proposer does not lead. */
+  readonly leaderless: number;
 }
 
 /** Over all logs that this proposer leads or tries to. */
@@ -41,12 +43,15 @@ export function sumsOf(machine: Proposer): Sums {
   let logs = 0;
   let inFlight = 0;
   let queued = 0;
+  let leaderless = 0;
   for (const log of machine.status()) {
     logs++;
     inFlight += log.inFlight;
     queued += log.queued;
+    // Of a log that another one leads nothing waits here: it is forwarded.
+    if (log.state !== 'leading' && log.queued > 0) leaderless++;
   }
-  return { logs, inFlight, queued };
+  return { logs, inFlight, queued, leaderless };
 }
 
 export function statusResponse(parts: StatusParts): ProposerServiceStatusResponse {

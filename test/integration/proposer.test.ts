@@ -393,6 +393,11 @@ describe('for operators', () => {
     for (const name of ['proposals_total', 'quorums_total', 'leader_changes_total', 'batch_values', 'accept_seconds'])
       expect(metrics).toContain(`synod_proposer_${name}`);
     expect(metrics).toMatch(/synod_proposer_proposals_total\{protocol="multi",outcome="timeout",[^}]*\} 0/);
+    for (const acceptor of [1, 2, 3])
+      expect(metrics).toMatch(new RegExp(`synod_proposer_acceptor_connected{acceptor="${acceptor}",[^}]*} 1`));
+    for (const phase of ['prepare', 'accept'])
+      expect(metrics).toMatch(new RegExp(`synod_proposer_quorum_connected{phase="${phase}",[^}]*} 1`));
+    expect(metrics).toMatch(/synod_proposer_leaderless_logs\{[^}]*\} 0/);
     const page = (await (await fetch(`${base}/status.json`)).json()) as { logs: unknown[] };
     expect(page.logs).toHaveLength(1);
   });

@@ -16,6 +16,7 @@ import type { Log } from '../../ports/telemetry.ts';
 import { parseHostPort } from '../config/values.ts';
 import type { EventLoop } from '../telemetry/event-loop.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
+import { VERSION } from '../version.ts';
 
 /** True when the process can do this part of its job, else why not. */
 export type Check = () => true | string | Promise<true | string>;
@@ -54,8 +55,11 @@ interface Page {
 /** Serves the pages. Throws UNAVAILABLE when the address is in use, FAILED_PRECONDITION when it can never be bound. */
 export async function serveAdmin(options: AdminOptions): Promise<AdminServer> {
   let stopping = false;
+  const { metrics } = options;
+  const isReady = async (): Promise<number> => Number(!stopping && (await ready(options, false)).code === 200);
+  exposeProcess(metrics, isReady);
   const pages: Readonly<Record<string, (verbose: boolean) => Promise<Page> | Page>> = {
-    '/metrics': async () => ({ code: 200, type: options.metrics.contentType, body: await options.metrics.scrape() }),
+    '/metrics': async () => ({ code: 200, type: metrics.contentType, body: await metrics.scrape() }),
     '/livez': () => live(options.eventLoop),
     '/readyz': (verbose) => (stopping ? text(503, 'stopping\n') : ready(options, verbose)),
     '/status.json': () => ({
@@ -90,6 +94,15 @@ export async function serveAdmin(options: AdminOptions): Promise<AdminServer> {
       });
     },
   };
+}
+
+/** What is true of every process: which version it is, and whether it is ready. */
+export function exposeProcess(metrics: Metrics, isReady: () => number | Promise<number>): void {
+  const prefix = `synod_${metrics.role}`;
+  metrics
+    .gauge(`${prefix}_build_info`, 'Always 1; the version is a label', { version: [VERSION] })
+    .set({ version: VERSION }, 1);
+  metrics.gaugeOf(`${prefix}_ready`, '1 while /readyz answers 200', isReady);
 }
 
 async function answer(

@@ -39,9 +39,12 @@ export const BATCH_BUCKETS: readonly number[] = [1, 2, 5, 10, 20, 50, 100, 200, 
 
 export class Metrics {
   readonly #registry = new Registry();
+  /** The role whose metrics these are; their names begin with `synod_ROLE_`. */
+  readonly role: string;
 
   /** `role` and `id` are on every series, so that one scrape of several processes stays apart. */
   constructor(process: { readonly role: string; readonly id: number }) {
+    this.role = process.role;
     this.#registry.setDefaultLabels({ role: process.role, id: String(process.id) });
     collectDefaultMetrics({ register: this.#registry });
   }
@@ -67,13 +70,26 @@ export class Metrics {
   }
 
   /** A gauge that is asked for its value when it is scraped. */
-  gaugeOf(name: string, help: string, read: () => number): void {
+  gaugeOf(name: string, help: string, read: () => number | Promise<number>): void {
     const inner: PromGauge = new PromGauge({
       name,
       help,
       registers: [this.#registry],
+      collect: async () => {
+        inner.set(await read());
+      },
+    });
+  }
+
+  /** A gauge with one label, each of its values asked for when it is scraped. */
+  gaugesOf(name: string, help: string, label: string, reads: Readonly<Record<string, () => number>>): void {
+    const inner: PromGauge = new PromGauge({
+      name,
+      help,
+      labelNames: [label],
+      registers: [this.#registry],
       collect: () => {
-        inner.set(read());
+        for (const [value, read] of Object.entries(reads)) inner.set({ [label]: value }, read());
       },
     });
   }

@@ -8,6 +8,7 @@ import { configurationId } from '../../../shared/platform/configuration.ts';
 import { EventLoop } from '../../../shared/platform/telemetry/event-loop.ts';
 import { createLogger } from '../../../shared/platform/telemetry/logger.ts';
 import { Metrics } from '../../../shared/platform/telemetry/metrics.ts';
+import { VERSION } from '../../../shared/platform/version.ts';
 import type { Clock } from '../../../shared/ports/clock.ts';
 
 /** A clock that goes where the test says. */
@@ -72,6 +73,8 @@ describe('metrics', () => {
     const counter = metrics.counter('synod_other_total', 'A test', { kind: ['a', 'b'] });
     const gauge = metrics.gauge('synod_gauge', 'A test', {});
     metrics.gaugeOf('synod_read', 'A test', () => 7);
+    metrics.gaugeOf('synod_read_later', 'A test', () => Promise.resolve(8));
+    metrics.gaugesOf('synod_read_each', 'A test', 'acceptor', { 1: () => 1, 2: () => 0 });
     counter.inc({ kind: 'a' });
     counter.inc({ kind: 'a' }, 4);
     gauge.set({}, 3);
@@ -79,6 +82,9 @@ describe('metrics', () => {
     expect(text).toContain('synod_other_total{kind="a",role="proposer",id="2"} 5');
     expect(text).toContain('synod_gauge{role="proposer",id="2"} 3');
     expect(text).toContain('synod_read{role="proposer",id="2"} 7');
+    expect(text).toContain('synod_read_later{role="proposer",id="2"} 8');
+    expect(text).toContain('synod_read_each{acceptor="1",role="proposer",id="2"} 1');
+    expect(text).toContain('synod_read_each{acceptor="2",role="proposer",id="2"} 0');
   });
 });
 
@@ -181,7 +187,9 @@ describe('the admin pages', () => {
   test('are there', async () => {
     await serve({});
     expect(await ask('/livez')).toEqual({ code: 200, body: 'ok\n' });
-    expect((await ask('/metrics')).body).toContain('process_cpu_seconds_total');
+    const { body } = await ask('/metrics');
+    expect(body).toContain('process_cpu_seconds_total');
+    expect(body).toContain(`synod_acceptor_build_info{version="${VERSION}",role="acceptor",id="1"} 1`);
     expect(JSON.parse((await ask('/status.json')).body)).toEqual({ ballot: 7 });
     expect((await ask('/etc/passwd')).code).toBe(404);
     expect((await ask('/constructor')).code).toBe(404);
@@ -201,13 +209,16 @@ describe('the admin pages', () => {
       '[-] roster: acceptor 3 has not answered\n[-] disk: no space\n[-] quorum: no answer within 20 ms\nnot ready\n';
     expect(await ask('/readyz')).toEqual({ code: 503, body: failed });
     expect((await ask('/readyz?verbose')).body).toBe(`[+] journal\n${failed}`);
+    expect((await ask('/metrics')).body).toContain('synod_acceptor_ready{role="acceptor",id="1"} 0');
   });
 
   test('a process that is stopping is alive and not ready', async () => {
     const admin = await serve({ journal: () => true });
     expect(await ask('/readyz')).toEqual({ code: 200, body: 'ok\n' });
+    expect((await ask('/metrics')).body).toContain('synod_acceptor_ready{role="acceptor",id="1"} 1');
     admin.setStopping();
     expect(await ask('/readyz')).toEqual({ code: 503, body: 'stopping\n' });
+    expect((await ask('/metrics')).body).toContain('synod_acceptor_ready{role="acceptor",id="1"} 0');
     expect((await ask('/livez')).code).toBe(200);
   });
 
