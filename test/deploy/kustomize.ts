@@ -6,7 +6,7 @@ import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
-import { parseAllDocuments } from 'yaml';
+import { parseAllDocuments, stringify } from 'yaml';
 import { ROOT } from '../tidy/source.ts';
 
 export const KUBERNETES = join(ROOT, 'deploy', 'kubernetes');
@@ -78,6 +78,15 @@ export function parseObjects(text: string): KubeObject[] {
     return document.toJS() as KubeObject;
   });
 }
+
+/** A rendering as it is kept: without what ConfigMaps hold of deploy/monitoring, which is kept there. */
+export function kept(text: string): string {
+  const isCopied = ({ kind, metadata }: KubeObject): boolean => kind === 'ConfigMap' && COPIED.has(metadata.name);
+  const objects = parseObjects(text).map((each) => (isCopied(each) ? { ...each, data: {} } : each));
+  return objects.map((each) => stringify(each, { lineWidth: 0 })).join('---\n');
+}
+
+const COPIED = new Set(['synod-dashboards', 'synod-prometheus-rules', 'synod-grafana-provisioning']);
 
 /** `StatefulSet/synod-acceptor` */
 export function nameOf({ kind, metadata }: KubeObject): string {
