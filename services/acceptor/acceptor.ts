@@ -238,7 +238,12 @@ class AcceptorProcess implements RunningAcceptor {
     if (peer === undefined) throw new SynodError('NOT_FOUND', `acceptor ${String(to)} has no address`);
     const request = { header: writeHeader(this.#self), introduction: writeIntroduction(introduction) };
     const call = { timeoutMs: INTRODUCE_MS };
-    return readIntroduceResponse(await peer.unary(AcceptorServiceService.introduce, request, call));
+    try {
+      return readIntroduceResponse(await peer.unary(AcceptorServiceService.introduce, request, call));
+    } catch (error) {
+      peer.renewIfStuck();
+      throw error;
+    }
   }
 
   #serve(core: Core): Promise<RunningServer> {

@@ -1,6 +1,10 @@
-/** Where the cluster is: named with --endpoints, or a local one found by its port base. */
+/** Where the cluster is: named with --endpoints, by addresses or names that DNS knows, or a local one found by its port base. */
 import { ClientError } from '../../shared/client/index.ts';
-import { parseHostPort } from '../../shared/platform/config/values.ts';
+import { SynodError } from '../../shared/base/errors.ts';
+import { dnsNameText, parseDnsName, parseHostPort, parseIpPort } from '../../shared/platform/config/values.ts';
+import type { DnsName, HostPort } from '../../shared/platform/config/values.ts';
+import { memberNumber } from '../../shared/platform/discovery/directory.ts';
+import { DnsLookup } from '../../shared/platform/discovery/dns-lookup.ts';
 import { UsageError } from './exit.ts';
 import type { Io } from './io.ts';
 
@@ -63,11 +67,14 @@ export class Endpoints {
 }
 
 /** Flags come before the environment, endpoints before a port base. Throws UsageError for what is neither. */
-export async function findEndpoints(options: EndpointOptions, io: Pick<Io, 'env' | 'listens'>): Promise<Endpoints> {
-  if (options.endpoints !== undefined) return parseEndpoints(options.endpoints, '--endpoints');
+export async function findEndpoints(
+  options: EndpointOptions,
+  io: Pick<Io, 'env' | 'listens' | 'lookup'>,
+): Promise<Endpoints> {
+  if (options.endpoints !== undefined) return named(options.endpoints, '--endpoints', io);
   if (options.portBase !== undefined) return local(parsePortBase(options.portBase, '--port-base'), io);
   const { SYNOD_ENDPOINTS: endpoints, SYNOD_PORT_BASE: portBase } = io.env;
-  if (endpoints !== undefined && endpoints !== '') return parseEndpoints(endpoints, 'SYNOD_ENDPOINTS');
+  if (endpoints !== undefined && endpoints !== '') return named(endpoints, 'SYNOD_ENDPOINTS', io);
   if (portBase !== undefined && portBase !== '') return local(parsePortBase(portBase, 'SYNOD_PORT_BASE'), io);
   return local(DEFAULT_PORT_BASE, io);
 }
@@ -76,15 +83,69 @@ export async function findEndpoints(options: EndpointOptions, io: Pick<Io, 'env'
 export function parseEndpoints(given: string, name: string): Endpoints {
   const places: Place[] = [];
   for (const part of given.split(',')) {
-    const [roleText = '', address = ''] = part.trim().split('=', 2);
-    const role = ROLES.find((each) => each === roleText || `${each}s` === roleText);
+    const { role, address } = split(part);
     if (role === undefined || (parseHostPort(address)?.port ?? 0) === 0)
       throw new UsageError(
-        `${name} must be a list such as proposer=127.0.0.1:7201,learner=127.0.0.1:7301; ${JSON.stringify(part)} is not ROLE=HOST:PORT`,
+        `${name} must be a list such as proposer=127.0.0.1:7201,learner=127.0.0.1:7301, or of names that DNS knows, such as ` +
+          `proposer=dns:synod-proposer:7201; ${JSON.stringify(part)} is neither ROLE=HOST:PORT nor ROLE=dns:HOST:PORT`,
       );
     places.push({ role, id: places.filter((each) => each.role === role).length + 1, address, listening: true });
   }
   return new Endpoints(places, name);
+}
+
+function split(part: string): { readonly role: RoleName | undefined; readonly address: string } {
+  const [roleText = '', address = ''] = part.trim().split('=', 2);
+  return { role: ROLES.find((each) => each === roleText || `${each}s` === roleText), address };
+}
+
+/** The same, where some roles are found by DNS: `learner=dns:synod-learner:7301`. DNS is asked now, once. */
+async function named(given: string, name: string, io: Pick<Io, 'env' | 'lookup'>): Promise<Endpoints> {
+  const [fixed, services]: [string[], { readonly role: RoleName; readonly name: DnsName }[]] = [[], []];
+  for (const part of given.split(',')) {
+    const { role, address } = split(part);
+    const service = role === undefined ? undefined : parseDnsName(address);
+    if (role === undefined || service === undefined) fixed.push(part);
+    else services.push({ role, name: service });
+  }
+  if (services.length === 0) return parseEndpoints(given, name);
+  const lookup = io.lookup ?? new DnsLookup({ server: serverOf(io.env) });
+  const places = fixed.length === 0 ? [] : [...parseEndpoints(fixed.join(','), name).places];
+  for (const { role, name: service } of services) {
+    if (places.some((place) => place.role === role))
+      throw new UsageError(`${name} names ${role}s twice: give all addresses, or one dns: name`);
+    places.push(...(await membersOf(role, service, lookup)));
+  }
+  return new Endpoints(places, name);
+}
+
+async function membersOf(role: RoleName, service: DnsName, lookup: NonNullable<Io['lookup']>): Promise<Place[]> {
+  try {
+    const found = await lookup.find(service);
+    const places = found.flatMap(({ target, addresses: [address] }) => {
+      const id = memberNumber(target);
+      return id === undefined || address === undefined ? [] : [{ role, id, address, listening: true }];
+    });
+    if (places.length > 0) return places.sort((a, b) => a.id - b.id);
+    throw new SynodError(
+      'UNAVAILABLE',
+      `of ${String(found.length)} names that DNS gives none has a number and an address`,
+    );
+  } catch (error) {
+    if (!(error instanceof SynodError)) throw error;
+    throw new ClientError('UNAVAILABLE', `no ${role} is found by ${dnsNameText(service)}: ${error.message}`, 'none', {
+      unreachable: true,
+    });
+  }
+}
+
+function serverOf(env: Io['env']): HostPort | undefined {
+  const given = env['SYNOD_DISCOVERY_SERVER'];
+  if (given === undefined || given === '') return undefined;
+  const server = parseIpPort(given);
+  if (server === undefined)
+    throw new UsageError(`SYNOD_DISCOVERY_SERVER must be IP:PORT of a DNS server, not ${JSON.stringify(given)}`);
+  return server;
 }
 
 function parsePortBase(given: string, name: string): number {

@@ -1,4 +1,6 @@
 /** The outside of a command, so that tests can be it. */
+import type { MemberLookup } from '../../shared/platform/discovery/directory.ts';
+
 export interface Io {
   readonly out: (line: string) => void;
   readonly err: (line: string) => void;
@@ -9,6 +11,8 @@ export interface Io {
   readonly piped: boolean;
   /** Whether something listens on an address. */
   readonly listens: (address: string) => Promise<boolean>;
+  /** Asks DNS for members. Default: the servers of this machine, or SYNOD_DISCOVERY_SERVER. */
+  readonly lookup?: MemberLookup;
   /** Cells of a terminal's line. Default 80. */
   readonly columns?: number;
   /** Whether colours are shown. Default: not. */

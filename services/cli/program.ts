@@ -99,7 +99,10 @@ type Cluster = (run: Action) => (...given: unknown[]) => Promise<void>;
 
 function clusterOptions(command: Command): Command {
   return command
-    .option('--endpoints <list>', 'ROLE=HOST:PORT,… of proposers, learners and acceptors (SYNOD_ENDPOINTS)')
+    .option(
+      '--endpoints <list>',
+      'ROLE=HOST:PORT,… or ROLE=dns:HOST:PORT of proposers, learners and acceptors (SYNOD_ENDPOINTS)',
+    )
     .option('--port-base <n>', 'the local cluster on this port base (SYNOD_PORT_BASE; default 7000)')
     .option('--timeout <seconds>', 'how long to try (default 5)')
     .option('--json', 'print JSON, one object a line');

@@ -56,6 +56,8 @@ export interface AcceptorLink {
 /** An acceptor that says nothing for this long, while another does and slots are missing, is slow. Milliseconds. */
 const SLOW_MS = 2_000;
 const SLOW_FOR_MS = 10_000;
+/** How long an address where another acceptor answers is left alone. Milliseconds. */
+const WRONG_MS = 5_000;
 const QUEUE_BYTES = 32 * 1024 * 1024;
 
 export class Acceptors {
@@ -200,6 +202,7 @@ export class Acceptors {
           ? `acceptor ${String(welcome.acceptor)} answers at the address of acceptor ${String(link.id)}`
           : `it is start ${String(told.start)} at journal position ${String(told.position)}, and start ${String(kept.start)} with position ${String(kept.position)} is remembered here: its disk is older than it once was`;
       log.error({ acceptor: link.id, address: link.connection.address, reason: link.reason }, 'an acceptor is ignored');
+      if (welcome.acceptor !== link.id) link.stream.startElsewhere(WRONG_MS);
       return;
     }
     link.state = 'speaking';

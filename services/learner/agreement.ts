@@ -26,7 +26,8 @@ interface Dispute {
 }
 
 export class Agreement {
-  readonly #learners: number;
+  #learners: number;
+  #isAlone: boolean;
   readonly #agreed = new Map<string, number>();
   readonly #disputes = new Map<string, Dispute>();
   #mismatches = 0;
@@ -34,6 +35,21 @@ export class Agreement {
   /** `learners`: how many there are, this one included. */
   constructor(learners: number) {
     this.#learners = learners;
+    this.#isAlone = learners === 1;
+  }
+
+  /** So many are known now, this one included. `isAll`: no others are to be expected, so that one that is alone is the only one. */
+  setLearners(learners: number, isAll: boolean): void {
+    this.#learners = learners;
+    this.#isAlone = learners === 1 && isAll;
+  }
+
+  /** What a learner said counts no more: it is none of those that are known. */
+  forget(learner: number): void {
+    for (const [log, { theirs, mine }] of this.#disputes) {
+      theirs.delete(learner);
+      if ([...theirs.values()].every((other) => bytesEqual(other, mine))) this.#disputes.delete(log);
+    }
   }
 
   /** Digests that differed, since the start. */
@@ -68,7 +84,7 @@ export class Agreement {
   /** All slots below are durable here, up to `held`, with a digest that another learner shares. */
   agreed(log: string, held: number): number {
     // The only learner has nobody to ask: what it holds is all there is.
-    if (this.#learners === 1) return held - (held % CHECKPOINT_SLOTS);
+    if (this.#isAlone) return held - (held % CHECKPOINT_SLOTS);
     return Math.min(this.#agreed.get(log) ?? 0, held);
   }
 

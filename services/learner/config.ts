@@ -1,12 +1,19 @@
 /** The learner's settings. */
 import { z } from 'zod';
-import { addressBook, commonSettings, dataFolder, quorumFault } from '../../shared/platform/config/common.ts';
+import {
+  addressBook,
+  commonSettings,
+  dataFolder,
+  discoverySettings,
+  quorumFault,
+} from '../../shared/platform/config/common.ts';
 import { duration, integer, size } from '../../shared/platform/config/values.ts';
 
 export const learnerSettings = z
   .object({
     ...commonSettings,
     ...addressBook,
+    ...discoverySettings,
     data: dataFolder,
     'reads.waiting.max': integer({
       describe: 'reads, answers and tables that wait for a slot before more are refused',

@@ -12,7 +12,7 @@ export interface ConnectedMember {
 
 export class Connections {
   readonly #faults: Faults;
-  readonly #all: Connection[] = [];
+  readonly #all = new Set<Connection>();
 
   constructor(faults: Faults) {
     this.#faults = faults;
@@ -20,13 +20,21 @@ export class Connections {
 
   /** Connections to members of a role, by id. */
   to(role: Role, members: ReadonlyMap<number, string>): ConnectedMember[] {
-    return [...members].map(([id, address]) => {
-      const fromStatus = (status: Parameters<typeof errorOf>[0]): ReturnType<typeof errorOf>['error'] =>
-        errorOf(status).error;
-      const connection = connect(address, { fromStatus, ...this.#faults.towards(role, id) });
-      this.#all.push(connection);
-      return { id, connection };
-    });
+    return [...members].map(([id, address]) => ({ id, connection: this.open(role, id, address) }));
+  }
+
+  open(role: Role, id: number, address: string): Connection {
+    const fromStatus = (status: Parameters<typeof errorOf>[0]): ReturnType<typeof errorOf>['error'] =>
+      errorOf(status).error;
+    const connection = connect(address, { fromStatus, ...this.#faults.towards(role, id) });
+    this.#all.add(connection);
+    return connection;
+  }
+
+  /** Closes one of them, whose member is gone or elsewhere. */
+  end(connection: Connection): void {
+    this.#all.delete(connection);
+    connection.close();
   }
 
   close(): void {

@@ -12,9 +12,10 @@ import { serveAdmin } from '../../shared/platform/admin/http.ts';
 import type { AdminServer, Check } from '../../shared/platform/admin/http.ts';
 import { everyMs, newId, realClock, realRandom } from '../../shared/platform/clock.ts';
 import { httpAddress } from '../../shared/platform/config/common.ts';
-import { hostPortText } from '../../shared/platform/config/values.ts';
+import { hostPortText, isFixed } from '../../shared/platform/config/values.ts';
 import { configurationId } from '../../shared/platform/configuration.ts';
 import { openFolder } from '../../shared/platform/disk.ts';
+import { directoryOf } from '../../shared/platform/discovery/directory-of.ts';
 import { Faults } from '../../shared/platform/faults/faults.ts';
 import { serve } from '../../shared/platform/grpc/server.ts';
 import type { RunningServer } from '../../shared/platform/grpc/server.ts';
@@ -79,7 +80,7 @@ export interface RunningLearner {
 /** Starts a learner. Rejects with what is wrong with its configuration, its folder or its store. */
 export async function startLearner(config: LearnerConfig, ports: LearnerPorts): Promise<RunningLearner> {
   const { id, cluster, learners, data } = config;
-  if (!learners.has(id))
+  if (isFixed(learners) && !learners.has(id))
     throw new SynodError(
       'INVALID_ARGUMENT',
       `--id is ${String(id)}, and --learners names ${[...learners.keys()].join(', ')} only`,
@@ -156,7 +157,7 @@ class LearnerProcess implements RunningLearner {
     this.#machine = new Learner(quorum, source);
     for (const { log: name, next } of store.logs()) this.#machine.restore(name, next);
     this.#waiting = new Waiting(clock, config['reads.waiting.max']);
-    this.#agreement = new Agreement(config.learners.size);
+    this.#agreement = new Agreement(1);
     this.#tips = new Tips({
       quorum,
       clock,
@@ -171,11 +172,10 @@ class LearnerProcess implements RunningLearner {
     this.#held = new HeldReports(store, this.#agreement, this.#acceptors);
     this.#peers = this.#makePeers();
     this.#catchUps = this.#makeCatchUps();
-    this.#finishing = new Finishing(
-      this.#connections.to('proposer', config.proposers).map(({ connection }) => connection),
-      header,
-      ports.log,
-    );
+    this.#finishing = new Finishing({
+      proposers: directoryOf(config.proposers, 'proposer', config, ports.log),
+      ...{ connections: this.#connections, header, log: ports.log },
+    });
     this.#subscriptions = new Subscriptions(store, this.#waiting, config['subscribers.max']);
     this.#status = this.#makeStatus();
     this.#counts = this.#makeCounts();
@@ -212,6 +212,7 @@ class LearnerProcess implements RunningLearner {
     }
     this.#acceptors.start();
     this.#peers.start();
+    this.#finishing.start();
     this.#startTicks();
     const { configuration } = this.#header;
     this.#ports.log.info(
@@ -228,6 +229,7 @@ class LearnerProcess implements RunningLearner {
     this.#catchUps.stop();
     this.#acceptors.close();
     this.#peers.close();
+    this.#finishing.close();
     await this.#applier.stop();
     await this.store.close();
     await this.#end();
@@ -414,9 +416,9 @@ class LearnerProcess implements RunningLearner {
   }
 
   #makePeers(): Peers {
-    const { id, learners } = this.#config;
     return new Peers({
-      members: this.#connections.to('learner', new Map([...learners].filter(([other]) => other !== id))),
+      learners: directoryOf(this.#config.learners, 'learner', this.#config, this.#ports.log),
+      connections: this.#connections,
       header: this.#header,
       store: this.store,
       agreement: this.#agreement,

@@ -9,6 +9,7 @@ import { CHECKPOINT_SLOTS } from '../../shared/ports/learner-store.ts';
 import type { LearnerStore } from '../../shared/ports/learner-store.ts';
 import type { Clock, Random } from '../../shared/ports/clock.ts';
 import type { Log } from '../../shared/ports/telemetry.ts';
+import type { Directory } from '../../shared/platform/discovery/directory.ts';
 import type { Connection } from '../../shared/platform/grpc/connection.ts';
 import type { StreamContext } from '../../shared/platform/grpc/context.ts';
 import { PersistentStream } from '../../shared/platform/grpc/persistent-stream.ts';
@@ -16,14 +17,17 @@ import { StreamWriter } from '../../shared/platform/grpc/stream-writer.ts';
 import { bytesOf, hexOf, ID_BYTES, logName, need, refuse, whole } from '../../shared/wire/codec/fields.ts';
 import { checkHeader, readHeader, writeHeader } from '../../shared/wire/codec/header.ts';
 import type { Header } from '../../shared/wire/codec/header.ts';
+import type { Header as WireHeader } from '../../shared/wire/gen/synod/v1/common.ts';
 import type { Digest, Learned } from '../../shared/wire/gen/synod/v1/learner.ts';
 import { LearnerServiceService } from '../../shared/wire/gen/synod/v1/learner_service.ts';
 import type { CompareRequest, CompareResponse } from '../../shared/wire/gen/synod/v1/learner_service.ts';
 import type { Agreement, Verdict } from './agreement.ts';
+import type { Connections } from './connections.ts';
 
 export interface PeersOptions {
-  /** All other learners. */
-  readonly members: readonly { readonly id: number; readonly connection: Connection }[];
+  /** All learners; this one may be among them. */
+  readonly learners: Directory;
+  readonly connections: Connections;
   readonly header: Header;
   readonly store: LearnerStore;
   readonly agreement: Agreement;
@@ -56,30 +60,72 @@ export interface PeerLink {
 const LOGS_A_TICK = 1_000;
 const IDLE_LOGS_A_TICK = 20;
 const QUEUE_BYTES = 4 * 1024 * 1024;
+/** How long an address where another learner answers is left alone. Milliseconds. */
+const WRONG_MS = 5_000;
 
 export class Peers {
-  readonly links: readonly PeerLink[];
+  /** The others that are known now. The same list for ever: others hold it. */
+  readonly links: PeerLink[] = [];
   readonly #options: PeersOptions;
   #idle: Iterator<{ readonly log: string }> | undefined = undefined;
 
   constructor(options: PeersOptions) {
     this.#options = options;
-    this.links = options.members.map(({ id, connection }) => ({
-      id,
-      connection,
-      stream: this.#streamTo(id, connection),
-      changed: new Set(),
-      heardAt: -Infinity,
-      disk: undefined,
-    }));
+    for (const [id, address] of options.learners.members)
+      if (id !== options.header.id) this.links.push(this.#link(id, address));
+    this.#count();
   }
 
   start(): void {
     for (const link of this.links) link.stream.start();
+    this.#options.learners.watch({
+      onMember: (id, address) => {
+        this.#place(id, address);
+      },
+      answers: (id) => this.isUp(id),
+    });
   }
 
   close(): void {
+    this.#options.learners.stop();
     for (const link of this.links) link.stream.close();
+  }
+
+  /** Another learner is known of, or is at another address; `address` undefined: it is not counted any more. */
+  #place(id: number, address: string | undefined): void {
+    const { header, connections, agreement, onVerdict } = this.#options;
+    if (id === header.id) return;
+    const at = this.links.findIndex((link) => link.id === id);
+    for (const gone of at < 0 ? [] : this.links.splice(at, 1)) {
+      gone.stream.close();
+      connections.end(gone.connection);
+    }
+    if (address === undefined) {
+      const wasDisputed = agreement.isDisputed();
+      agreement.forget(id);
+      this.#count();
+      if (wasDisputed) onVerdict(agreement.verdict());
+      return;
+    }
+    const link = this.#link(id, address);
+    this.links.push(link);
+    this.links.sort((a, b) => a.id - b.id);
+    this.#count();
+    link.stream.start();
+  }
+
+  /** R11: a majority is one of all that are known, heard or not. Nobody is alone before the others had time to be found. */
+  #count(): void {
+    const { agreement, learners } = this.#options;
+    agreement.setLearners(this.links.length + 1, learners.isSettled);
+  }
+
+  #link(id: number, address: string): PeerLink {
+    const connection = this.#options.connections.open('learner', id, address);
+    return {
+      ...{ id, connection, stream: this.#streamTo(id, connection) },
+      ...{ changed: new Set<string>(), heardAt: -Infinity, disk: undefined },
+    };
   }
 
   isUp(learner: number): boolean {
@@ -92,6 +138,7 @@ export class Peers {
 
   /** Call every `compare.interval`. */
   tick(): void {
+    this.#count();
     const idle = this.#someIdle();
     for (const link of this.links) {
       if (!link.stream.up) continue;
@@ -217,6 +264,7 @@ export class Peers {
         const to = link();
         if (to === undefined) return;
         try {
+          if (response.welcome !== undefined && !this.#isWelcome(to, response.welcome)) return;
           if (response.welcome !== undefined) to.disk = hexOf(response.disk, ID_BYTES, 'disk');
           this.#hear(to, response.digests, response.learned);
         } catch (error) {
@@ -228,6 +276,16 @@ export class Peers {
         }
       },
     });
+  }
+
+  /** R11: digests count by learner. An address may have come to be another's, whose word would then count twice. */
+  #isWelcome({ id, connection, stream }: PeerLink, welcome: WireHeader): boolean {
+    const { role, id: who } = readHeader(welcome);
+    if (role === 'learner' && who === id) return true;
+    const { address } = connection;
+    this.#options.log.error({ learner: id, address }, `at ${address} answers ${role} ${String(who)} (--learners)`);
+    stream.startElsewhere(WRONG_MS);
+    return false;
   }
 
   #say(said: Said, log: string, digest: Digest | undefined): void {

@@ -43,8 +43,6 @@ interface AcceptorLink {
   heardAt: number | undefined;
   /** The last reason why it could not be reached, so that a log says each one once. */
   trouble: string;
-  /** Ends the wait of an address where another acceptor answered. */
-  cancelStart: () => void;
 }
 
 /** How long an address where another acceptor answers is left alone. Milliseconds. */
@@ -149,8 +147,7 @@ export class AcceptorLinks {
   }
 
   close(): void {
-    for (const { stream, connection, cancelStart } of this.#links) {
-      cancelStart();
+    for (const { stream, connection } of this.#links) {
       stream.close();
       connection.close();
     }
@@ -195,7 +192,6 @@ export class AcceptorLinks {
       welcomed: false,
       heardAt: undefined,
       trouble: '',
-      cancelStart: () => undefined,
     };
     return link;
   }
@@ -223,15 +219,12 @@ export class AcceptorLinks {
   }
 
   #onWelcome(link: AcceptorLink, welcome: Welcome): void {
-    const { log, post, clock } = this.#ports;
+    const { log, post } = this.#ports;
     if (welcome.acceptor !== link.id) {
       link.trouble = `at ${link.connection.address} answers acceptor ${String(welcome.acceptor)} (--acceptors)`;
       log.error({ acceptor: link.id }, link.trouble);
       // An acceptor keeps one session of a proposer: this one would only cut off the link that is meant for it.
-      link.stream.close();
-      link.cancelStart = clock.after(WRONG_MS, () => {
-        link.stream.start();
-      });
+      link.stream.startElsewhere(WRONG_MS);
       return;
     }
     link.welcomed = true;

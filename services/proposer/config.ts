@@ -2,8 +2,8 @@
 import { z } from 'zod';
 import { PROPOSER_DEFAULTS } from '../../shared/paxos/proposing.ts';
 import { ACCEPTORS_MAX, ACCEPTORS_MIN } from '../../shared/paxos/quorum.ts';
-import { addressBook, commonSettings, quorumFault } from '../../shared/platform/config/common.ts';
-import { duration, integer, size } from '../../shared/platform/config/values.ts';
+import { addressBook, commonSettings, discoverySettings, quorumFault } from '../../shared/platform/config/common.ts';
+import { duration, integer, isFixed, size } from '../../shared/platform/config/values.ts';
 
 const MIB = 1024 * 1024;
 const ms = (of: number): string => `${String(of)}ms`;
@@ -12,6 +12,7 @@ export const proposerSettings = z
   .object({
     ...commonSettings,
     ...addressBook,
+    ...discoverySettings,
     'proposals.in-flight.max': integer({
       describe: 'proposals held here before more are refused',
       default: String(PROPOSER_DEFAULTS.inFlightMax),
@@ -75,7 +76,7 @@ export const proposerSettings = z
     const fault = (message: string): void => {
       context.addIssue({ code: 'custom', message });
     };
-    if (!config.proposers.has(config.id))
+    if (isFixed(config.proposers) && !config.proposers.has(config.id))
       fault(
         `--id ${String(config.id)} is not among the proposers ${[...config.proposers.keys()].join(', ')} (--proposers); ` +
           'the others would not know it',

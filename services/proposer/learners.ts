@@ -60,7 +60,7 @@ interface Table {
 
 export class LearnerLinks {
   readonly #ports: LearnerPorts;
-  readonly #links: readonly LearnerLink[];
+  readonly #links: LearnerLink[] = [];
   readonly #loads = new Map<string, Load>();
   /** Who is asked first. */
   #first = 0;
@@ -68,16 +68,24 @@ export class LearnerLinks {
 
   constructor(addresses: ReadonlyMap<number, string>, ports: LearnerPorts) {
     this.#ports = ports;
-    this.#links = [...addresses].map(([id, address]) => ({
-      id,
-      connection: connect(address, {
-        fromStatus: (status) => errorOf(status).error,
-        ...ports.faults.towards('learner', id),
-      }),
-      heardAt: undefined,
-      asking: false,
-    }));
-    this.#first = ports.header.id % this.#links.length;
+    for (const [id, address] of addresses) this.#links.push(this.#link(id, address));
+    this.#first = ports.header.id % Math.max(1, this.#links.length);
+  }
+
+  /** A learner is known of, or is at another address; `address` undefined: it is given up. */
+  place(id: number, address: string | undefined): void {
+    const at = this.#links.findIndex((link) => link.id === id);
+    if (at >= 0) this.#links.splice(at, 1)[0]?.connection.close();
+    if (address === undefined) return;
+    const link = this.#link(id, address);
+    this.#links.push(link);
+    this.#links.sort((a, b) => a.id - b.id);
+    this.#look(link);
+  }
+
+  /** Whether it answered lately. */
+  answers(id: number): boolean {
+    return this.#links.some((link) => link.id === id && this.#isReachable(link));
   }
 
   /** Posts the table of a log once a learner applied all slots below `slot`. One load of a log runs at a time. */
@@ -173,6 +181,12 @@ export class LearnerLinks {
     return heardAt !== undefined && this.#ports.clock.now() - heardAt < REACHABLE_MS;
   }
 
+  #link(id: number, address: string): LearnerLink {
+    const fromStatus = (status: Parameters<typeof errorOf>[0]): SynodError => errorOf(status).error;
+    const connection = connect(address, { fromStatus, ...this.#ports.faults.towards('learner', id) });
+    return { id, connection, heardAt: undefined, asking: false };
+  }
+
   #look(link: LearnerLink): void {
     if (link.asking) return;
     link.asking = true;
@@ -185,6 +199,7 @@ export class LearnerLinks {
         },
         (error: unknown) => {
           this.#ports.log.debug({ learner: link.id, error: messageOf(error) }, 'a learner does not answer');
+          link.connection.renewIfStuck();
         },
       )
       .finally(() => {
@@ -195,6 +210,8 @@ export class LearnerLinks {
   /** Asks the learners one after the other, each when the one before failed or took long; the first answer counts. */
   #fromAny<T>(abort: AbortController, ask: (link: LearnerLink, signal: AbortSignal) => Promise<T>): Promise<T> {
     const order = this.#links.map((_, i) => this.#links[(this.#first + i) % this.#links.length]);
+    const count = order.length;
+    if (count === 0) return Promise.reject(new SynodError('UNAVAILABLE', 'no learner is known yet (--learners)'));
     return new Promise((resolve, reject) => {
       let failed = 0;
       let cancelHedge = (): void => undefined;
@@ -206,14 +223,14 @@ export class LearnerLinks {
         ask(link, abort.signal).then(
           (value) => {
             cancelHedge();
-            this.#first = this.#links.indexOf(link);
+            this.#first = Math.max(0, this.#links.indexOf(link));
             link.heardAt = this.#ports.clock.now();
             resolve(value);
             abort.abort();
           },
           (error: unknown) => {
             failed++;
-            if (failed === this.#links.length) reject(error instanceof Error ? error : new Error(messageOf(error)));
+            if (failed === count) reject(error instanceof Error ? error : new Error(messageOf(error)));
             else if (!abort.signal.aborted) next();
           },
         );

@@ -12,6 +12,7 @@ import type { ProposerEvent } from '../../shared/paxos/proposer.ts';
 import type { ProposerEffect, ProposerOptions } from '../../shared/paxos/proposing.ts';
 import type { QuorumSystem } from '../../shared/paxos/quorum.ts';
 import { everyMs, newId } from '../../shared/platform/clock.ts';
+import type { Directory } from '../../shared/platform/discovery/directory.ts';
 import type { Faults } from '../../shared/platform/faults/faults.ts';
 import type { Clock, Random } from '../../shared/ports/clock.ts';
 import type { Log } from '../../shared/ports/telemetry.ts';
@@ -39,8 +40,8 @@ export interface NodeOptions {
   readonly faults: Faults;
   readonly quorum: QuorumSystem;
   readonly acceptors: Addresses;
-  readonly proposers: Addresses;
-  readonly learners: Addresses;
+  readonly proposers: Directory;
+  readonly learners: Directory;
   readonly machine: Partial<ProposerOptions>;
   readonly queueBytesMax: number;
   /** Milliseconds for proposals of streams, and for opening sessions. */
@@ -83,13 +84,13 @@ export class ProposerNode {
     const { header, clock, log, metrics, queueBytesMax, timeoutMs, faults } = options;
     const self = { proposer: header.id, incarnation: header.incarnation };
     const noOp = encodeEntry({ kind: 'no-op' });
-    this.machine = new Proposer(self, options.quorum, [...options.proposers.keys()], noOp, options.machine);
+    this.machine = new Proposer(self, options.quorum, [...options.proposers.members.keys()], noOp, options.machine);
     this.#inbox = this.#makeInbox();
     const post = this.post.bind(this);
     const ports = { header, post, queueBytesMax, log, clock, faults };
     this.acceptors = new AcceptorLinks(options.acceptors, ports);
-    this.peers = new PeerLinks(options.proposers, ports);
-    this.learners = new LearnerLinks(options.learners, ports);
+    this.peers = new PeerLinks(options.proposers.members, ports);
+    this.learners = new LearnerLinks(options.learners.members, ports);
     this.history = new History(options.history);
     this.intake = new Intake(post, metrics.answered);
     const waitingMax = options.machine.inFlightMax ?? LIMITS.inFlightMax;
@@ -99,7 +100,7 @@ export class ProposerNode {
     const common = {
       expected,
       intake: this.intake,
-      addressOf: (proposer: number) => options.proposers.get(proposer),
+      addressOf: (proposer: number) => options.proposers.members.get(proposer),
       leaderOf: (name: string) => this.machine.leaderOf(name),
       acceptorAt: (position: number) => acceptorIds[position] ?? 0,
       timeoutMs,
@@ -134,6 +135,17 @@ export class ProposerNode {
     this.acceptors.start();
     this.peers.start();
     this.learners.tick();
+    const { proposers, learners } = this.#options;
+    for (const [directory, links] of [
+      [proposers, this.peers],
+      [learners, this.learners],
+    ] as const)
+      directory.watch({
+        onMember: (id, address) => {
+          links.place(id, address);
+        },
+        answers: (id) => links.answers(id),
+      });
     this.#stopTicks = everyMs(this.#options.clock, TICK_MS, () => {
       this.post({ kind: 'tick' });
       this.learners.tick();
@@ -155,6 +167,8 @@ export class ProposerNode {
 
   stop(): void {
     this.#stopTicks();
+    this.#options.proposers.stop();
+    this.#options.learners.stop();
     this.#inbox.stop();
     this.acceptors.close();
     this.peers.close();
@@ -171,6 +185,11 @@ export class ProposerNode {
     let count = 0;
     for (let mask = this.acceptors.connected; mask !== 0; mask &= mask - 1) count++;
     return count;
+  }
+
+  /** What is wrong with the list of learners. */
+  get learnersTrouble(): string | undefined {
+    return this.#options.learners.trouble;
   }
 
   #makeInbox(): Inbox<ProposerEvent, ProposerEffect> {

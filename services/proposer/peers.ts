@@ -28,6 +28,9 @@ interface Peer {
   readonly forwarding: PeerStream;
 }
 
+/** How long an address where another proposer answers is left alone. Milliseconds. */
+const WRONG_MS = 5_000;
+
 export class PeerLinks {
   readonly #ports: LinkPorts;
   readonly #expected: Expected;
@@ -45,10 +48,29 @@ export class PeerLinks {
   }
 
   start(): void {
-    for (const { heartbeats, forwarding } of this.#peers.values()) {
-      heartbeats.start();
-      forwarding.start();
+    for (const peer of this.#peers.values()) start(peer);
+  }
+
+  /** A peer is known of, or is at another address; `address` undefined: it is given up. This proposer itself is left out. */
+  place(id: number, address: string | undefined): void {
+    if (id === this.#ports.header.id) return;
+    const before = this.#peers.get(id);
+    if (before !== undefined) close(before);
+    this.#peers.delete(id);
+    if (address === undefined) {
+      this.#refusing.delete(id);
+      this.#ports.post({ kind: 'peer-forgotten', peer: id });
+      return;
     }
+    const peer = this.#peer(id, address);
+    this.#peers.set(id, peer);
+    this.#ports.post({ kind: 'peer-listed', peer: id });
+    start(peer);
+  }
+
+  /** Whether it takes what is said here, or speaks here itself. */
+  answers(id: number): boolean {
+    return this.#peers.get(id)?.heartbeats.up === true || (this.#inbound.get(id) ?? 0) > 0;
   }
 
   send(to: number, message: PeerMessage): void {
@@ -114,11 +136,7 @@ export class PeerLinks {
   }
 
   close(): void {
-    for (const peer of this.#peers.values()) {
-      peer.heartbeats.close();
-      peer.forwarding.close();
-      for (const connection of peer.connections) connection.close();
-    }
+    for (const peer of this.#peers.values()) close(peer);
   }
 
   #greet(hello: ReturnType<typeof decodePeerFrame>['hello']): number {
@@ -130,7 +148,7 @@ export class PeerLinks {
         'FAILED_PRECONDITION',
         id === this.#ports.header.id
           ? `this is proposer ${String(id)} itself: two processes have the same --id, or --proposers names an address twice`
-          : `proposer ${String(id)} is not among --proposers here`,
+          : `proposer ${String(id)} is not among --proposers here, or not yet`,
       );
     return id;
   }
@@ -182,7 +200,9 @@ export class PeerLinks {
         onDown: (reason, refused) => {
           this.#onDown(id, reason, refused);
         },
-        onMessage: () => undefined,
+        onMessage: (frame) => {
+          this.#onWelcome(id, address, stream, frame);
+        },
       });
       return { connection, stream };
     };
@@ -195,6 +215,19 @@ export class PeerLinks {
       heartbeats: heartbeats.stream,
       forwarding: forwarding.stream,
     };
+  }
+
+  /** All that comes back is who answers. */
+  #onWelcome(id: number, address: string, stream: PeerStream, frame: Buffer): void {
+    const { log } = this.#ports;
+    try {
+      const { hello } = decodePeerFrame(frame);
+      if (hello === undefined || (hello.role === 'proposer' && hello.id === id)) return;
+      log.error({ proposer: id, address }, `at ${address} answers ${hello.role} ${String(hello.id)} (--proposers)`);
+      stream.startElsewhere(WRONG_MS);
+    } catch (error) {
+      log.error({ proposer: id, error: messageOf(error) }, 'the welcome of a proposer cannot be read');
+    }
   }
 
   #count(peer: number, by: number): void {
@@ -212,6 +245,17 @@ export class PeerLinks {
       'a proposer refuses connections: it is not running',
     );
   }
+}
+
+function start({ heartbeats, forwarding }: Peer): void {
+  heartbeats.start();
+  forwarding.start();
+}
+
+function close({ heartbeats, forwarding, connections }: Peer): void {
+  heartbeats.close();
+  forwarding.close();
+  for (const connection of connections) connection.close();
 }
 
 function bytesOf(message: PeerMessage): number {

@@ -117,7 +117,7 @@ export class Propose {
     const log = readClientLog(request.log);
     const from = leaderOf(log);
     const to = request.to === 0 ? this.#anyBut(from) : request.to;
-    if (this.#ports.addressOf(to) === undefined)
+    if (to !== this.#ports.self && this.#ports.addressOf(to) === undefined)
       throw new SynodError('NOT_FOUND', `there is no proposer ${String(to)} among --proposers`);
     if (from === undefined) await this.#requireLog(log, timeoutOf(call) / 2);
     const timeoutMs = timeoutOf(call);

@@ -7,6 +7,7 @@ import { newIncarnation, realClock, realRandom, everyMs } from '../../shared/pla
 import { httpAddress } from '../../shared/platform/config/common.ts';
 import { hostPortText } from '../../shared/platform/config/values.ts';
 import { configurationId } from '../../shared/platform/configuration.ts';
+import { directoryOf } from '../../shared/platform/discovery/directory-of.ts';
 import { Faults } from '../../shared/platform/faults/faults.ts';
 import { service } from '../../shared/platform/grpc/methods.ts';
 import type { BidiHandler, UnaryHandler } from '../../shared/platform/grpc/methods.ts';
@@ -153,8 +154,8 @@ function makeNode(
     faults: new Faults({ on: config.faults, self: header, log: ports.log, metrics }),
     quorum,
     acceptors: config.acceptors,
-    proposers: config.proposers,
-    learners: config.learners,
+    proposers: directoryOf(config.proposers, 'proposer', config, ports.log),
+    learners: directoryOf(config.learners, 'learner', config, ports.log),
     machine: {
       heartbeatMs: config['heartbeat.interval'],
       silenceMsMin: config['peer.silence.min'],
@@ -267,7 +268,10 @@ function readinessOf(node: ProposerNode, isStopping: () => boolean): Readonly<Re
       if (quorum.isPhase2(connected) && (quorum.isPhase1(connected) || isLed())) return true;
       return `connected to ${String(node.acceptorsConnected)} of ${String(quorum.size)} (${quorum.name}); ${node.acceptors.troubles().join('; ')}`;
     },
-    learners: () => (node.learners.reachable > 0 ? true : 'no learner answers (--learners)'),
+    learners: () =>
+      node.learners.reachable > 0
+        ? true
+        : `no learner answers (--learners)${node.learnersTrouble === undefined ? '' : `; ${node.learnersTrouble}`}`,
   } satisfies Record<string, Check>;
 }
 

@@ -34,19 +34,30 @@ export class Election {
 
   constructor(ctx: Context, peers: readonly number[]) {
     this.#ctx = ctx;
-    for (const id of peers) {
-      if (id === ctx.self.proposer) continue;
-      this.#peers.set(id, {
-        id,
-        alive: false,
-        incarnation: '',
-        heardAt: -Infinity,
-        silenceMs: 0,
-        led: new Map(),
-        ledDigest: 0,
-        askedAt: -Infinity,
-      });
-    }
+    for (const id of peers) this.add(id);
+  }
+
+  /** Another proposer is known of; it is alive once it is heard. Nothing happens for one that is known, and for this one. */
+  add(id: number): void {
+    if (id === this.#ctx.self.proposer || this.#peers.has(id)) return;
+    this.#peers.set(id, {
+      id,
+      alive: false,
+      incarnation: '',
+      heardAt: -Infinity,
+      silenceMs: 0,
+      led: new Map(),
+      ledDigest: 0,
+      askedAt: -Infinity,
+    });
+  }
+
+  /** A peer is not counted on any more. Returns what it led. */
+  forget(id: number): LedLog[] {
+    const peer = this.#peers.get(id);
+    if (peer === undefined) return [];
+    this.#peers.delete(id);
+    return peer.alive ? this.#silent(peer, 'silent') : [];
   }
 
   isAlive(proposer: number): boolean {

@@ -154,6 +154,10 @@ export class Proposer implements Machine<ProposerEvent, ProposerEffect> {
       case 'peer-down':
         if (event.refused) this.#takeOver(event.peer, this.#election.onRefused(event.peer));
         return;
+      case 'peer-listed':
+        return this.#election.add(event.peer);
+      case 'peer-forgotten':
+        return this.#takeOver(event.peer, this.#election.forget(event.peer));
       case 'sessions':
         this.#fast.onSessions(event.log, event.next, event.admission);
         return this.#with(event.log, (leader) => {

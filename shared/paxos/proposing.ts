@@ -135,6 +135,8 @@ export type ProposerEvent =
   | { readonly kind: 'peer'; readonly from: number; readonly message: PeerMessage; readonly isMadeHere?: true }
   /** The stream to a peer broke; `refused`: nobody listens there. */
   | { readonly kind: 'peer-down'; readonly peer: number; readonly refused: boolean }
+  /** Another proposer is known of from now on, or is not counted on any more. */
+  | { readonly kind: 'peer-listed' | 'peer-forgotten'; readonly peer: number }
   | {
       readonly kind: 'sessions';
       readonly log: string;

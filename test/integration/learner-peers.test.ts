@@ -108,8 +108,37 @@ describe('digests', () => {
     await cluster.stopLearner(3);
     const client = cluster.client(sound);
     await until(() => agreed().filter((slot) => slot >= 256).length >= 2);
-    await expect(client.unary(service.read, request, call)).resolves.toBeDefined();
+    // It may hear the end of the dispute a moment after it told what is agreed.
+    let read: unknown;
+    await until(() => {
+      client.unary(service.read, request, call).then(
+        (answer) => (read = answer),
+        () => undefined,
+      );
+      return read !== undefined;
+    });
   });
+});
+
+test('an address that leads to another learner gives nobody a second word (R11)', async () => {
+  cluster = await TestCluster.start(2);
+  const [first, second] = [await cluster.startLearner(1), await cluster.startLearner(2)];
+  await cluster.stopLearner(1);
+  // The third entry leads to learner 2 again.
+  const learners = new Map([first.address, second.address, second.address].map((address, i) => [i + 1, address]));
+  const watching = await cluster.startLearner(1, { learners });
+  interface Page {
+    readonly learners: readonly { readonly id: number; readonly connected: boolean; readonly disk?: string }[];
+  }
+  let page: Page | undefined;
+  await until(() => {
+    void fetch(`http://${watching.http}/status.json`).then(async (answer) => (page = (await answer.json()) as Page));
+    const [two, three] = page?.learners ?? [];
+    return two?.disk !== undefined && three?.connected === false;
+  });
+  voteMany(300);
+  await until(() => agreed().includes(300));
+  expect(page?.learners.find(({ id }) => id === 3)?.disk).toBeUndefined();
 });
 
 describe('a learner that is behind', () => {

@@ -42,6 +42,20 @@ describe('acceptors', () => {
 });
 
 describe('peers', () => {
+  test('an address that leads to another proposer is not that of the one that was meant', async () => {
+    const [one, two] = [cluster.addressOf(1), cluster.addressOf(2)];
+    await cluster.startProposer(2);
+    const proposers = `1=${one},2=${two},3=${two.replace('127.0.0.1', 'localhost')}`;
+    const first = await cluster.startProposer(1, { proposers });
+    const connected = (): string =>
+      first.node.peers
+        .links(0)
+        .filter((link) => link.connected)
+        .map(({ id }) => id)
+        .join();
+    await until(() => connected() === '2');
+  });
+
   const hello = (of: Header, change: Partial<Header>): Buffer => encodePeerHello({ ...of, ...change });
 
   test.each([

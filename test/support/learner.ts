@@ -104,6 +104,9 @@ export class TestCluster {
       'apply.queue.max': 64 * 1024 * 1024,
       'apply.interval': 5,
       'compare.interval': 20,
+      'discovery.interval': 100,
+      'discovery.forget': 60_000,
+      'discovery.server': undefined,
       ...changes,
     };
   }

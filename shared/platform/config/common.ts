@@ -9,6 +9,8 @@ import {
   hostPort,
   hostPortText,
   integer,
+  ipPort,
+  members,
   optional,
   setting,
   text,
@@ -56,8 +58,26 @@ export const commonSettings = {
 /** Where the others are. */
 export const addressBook = {
   acceptors: endpoints({ describe: 'every acceptor of the cluster; the same ids at all roles' }),
-  proposers: endpoints({ describe: 'every proposer' }),
-  learners: endpoints({ describe: 'every learner' }),
+  proposers: members({ describe: 'every proposer, or the name by which DNS knows them' }),
+  learners: members({ describe: 'every learner, or the name by which DNS knows them' }),
+};
+
+/** How members are found whose list is `dns:…`. */
+export const discoverySettings = {
+  'discovery.interval': duration({
+    describe: 'how often DNS is asked for the members of a dns: list',
+    default: '2s',
+    min: 100,
+    max: 60_000,
+  }),
+  'discovery.forget': duration({
+    describe: 'a member that neither answers nor is named by DNS for so long is forgotten',
+    default: '5m',
+    min: 100,
+  }),
+  'discovery.server': optional(
+    ipPort({ describe: 'the DNS server to ask for dns: lists (left out: those of this machine)' }),
+  ),
 };
 
 /** What is wrong with a quorum system for these acceptors (R7), a sentence for a person; undefined when it is safe. */

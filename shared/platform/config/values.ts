@@ -2,6 +2,7 @@
  * The kinds of settings. Each takes the text of a flag, an environment variable or a file, and says what is wrong with it and
  * what would be right. A default is written as a user would write it, and goes through the same door.
  */
+import { isIP } from 'node:net';
 import { z } from 'zod';
 
 /** What `--help` and error messages know of a setting. */
@@ -173,22 +174,88 @@ export function hostPort(about: About): Setting<HostPort> {
   });
 }
 
+/** Splits `ip:port`, `[::1]:port` included; undefined for anything else, names included. */
+export function parseIpPort(given: string): HostPort | undefined {
+  const value = parseHostPort(given);
+  return value === undefined || value.port === 0 || isIP(value.host.replace(/^\[|\]$/g, '')) === 0 ? undefined : value;
+}
+
+export function ipPort(about: About): Setting<HostPort> {
+  return setting('IP:PORT', about, (given) => {
+    const value = parseIpPort(given);
+    return value === undefined ? { must: 'must be IP:PORT, an address and not a name' } : { value };
+  });
+}
+
 /** `1=127.0.0.1:7101,2=127.0.0.1:7102`: addresses by id, in order of the ids. Ids are from 1 to 65,535. */
 export function endpoints(about: About): Setting<ReadonlyMap<number, string>> {
-  return setting('ID=HOST:PORT,…', about, (given) => {
-    const found = new Map<number, string>();
-    for (const part of given.split(',')) {
-      const [idText = '', address = ''] = part.trim().split('=', 2);
-      const id = /^[1-9]\d{0,4}$/.test(idText) ? Number(idText) : 0;
-      if (id < 1 || id > 65_535 || (parseHostPort(address)?.port ?? 0) === 0)
-        return {
-          must: `must be a list such as 1=127.0.0.1:7101,2=127.0.0.1:7102${part === given ? '' : ` (see ${JSON.stringify(part)})`}`,
-        };
-      if (found.has(id)) return { must: `must name each id once (${String(id)} is there twice)` };
-      if ([...found.values()].includes(address))
-        return { must: `must name each address once (${address} is there twice)` };
-      found.set(id, address);
+  return setting('ID=HOST:PORT,…', about, readEndpoints);
+}
+
+function readEndpoints(given: string): ReturnType<Read<ReadonlyMap<number, string>>> {
+  const found = new Map<number, string>();
+  for (const part of given.split(',')) {
+    const [idText = '', address = ''] = part.trim().split('=', 2);
+    const id = /^[1-9]\d{0,4}$/.test(idText) ? Number(idText) : 0;
+    if (id < 1 || id > 65_535 || (parseHostPort(address)?.port ?? 0) === 0)
+      return {
+        must: `must be a list such as 1=127.0.0.1:7101,2=127.0.0.1:7102${part === given ? '' : ` (see ${JSON.stringify(part)})`}`,
+      };
+    if (found.has(id)) return { must: `must name each id once (${String(id)} is there twice)` };
+    if ([...found.values()].includes(address))
+      return { must: `must name each address once (${address} is there twice)` };
+    found.set(id, address);
+  }
+  return { value: new Map([...found].sort(([a], [b]) => a - b)) };
+}
+
+/** Members that DNS names: the SRV records of a port of a service. */
+export interface DnsName {
+  readonly kind: 'dns';
+  /** The name of the service, looked for in the search domains of this machine too. */
+  readonly host: string;
+  /** The name of its port. */
+  readonly service: string;
+  /** The port of every member, where it was given as a number; undefined: as the records say. */
+  readonly port: number | undefined;
+}
+
+/** The members of a role by id, or where to find them. */
+export type MemberList = ReadonlyMap<number, string> | DnsName;
+
+const DNS = 'dns:';
+/** The name of the gRPC port, where none is given. */
+const SERVICE = 'grpc';
+
+/** Reads `dns:HOST`, `dns:HOST:PORT`, `dns:HOST:PORTNAME`; undefined when it is none of them. */
+export function parseDnsName(given: string): DnsName | undefined {
+  const match = /^dns:([A-Za-z0-9_](?:[A-Za-z0-9._-]{0,251}[A-Za-z0-9.])?)(?::([A-Za-z0-9-]{1,15}))?$/.exec(given);
+  if (match === null) return undefined;
+  const [, host = '', text = SERVICE] = match;
+  if (!/^\d+$/.test(text)) return { kind: 'dns', host, service: text, port: undefined };
+  const port = Number(text);
+  return port < 1 || port > 65_535 ? undefined : { kind: 'dns', host, service: SERVICE, port };
+}
+
+/** `dns:host:port` again. */
+export function dnsNameText({ host, service, port }: DnsName): string {
+  return `${DNS}${host}:${port === undefined ? service : String(port)}`;
+}
+
+export function isFixed(list: MemberList): list is ReadonlyMap<number, string> {
+  return !('kind' in list);
+}
+
+/** A list as of `endpoints`, or `dns:HOST:PORT`: found by DNS, again and again. */
+export function members(about: About): Setting<MemberList> {
+  return setting<MemberList>('ID=HOST:PORT,…|dns:HOST:PORT', about, (given) => {
+    if (!given.startsWith(DNS)) {
+      const list = readEndpoints(given);
+      return 'must' in list ? { must: `${list.must}, or dns:HOST:PORT, a service that DNS knows` } : list;
     }
-    return { value: new Map([...found].sort(([a], [b]) => a - b)) };
+    const value = parseDnsName(given);
+    return value === undefined
+      ? { must: 'must be dns:HOST:PORT with one host name, and a port from 1 to 65535 or the name of one' }
+      : { value };
   });
 }

@@ -1,5 +1,6 @@
 /** A client connection to one address, and calls over it. */
-import { Client, Metadata, credentials as channelCredentials } from '@grpc/grpc-js';
+import { isIP } from 'node:net';
+import { Client, Metadata, connectivityState, credentials as channelCredentials } from '@grpc/grpc-js';
 import type {
   CallOptions,
   ChannelCredentials,
@@ -46,16 +47,42 @@ export function connect(address: string, options: ConnectOptions): Connection {
 export class Connection {
   readonly address: string;
   readonly #fromStatus: (status: ReceivedStatus) => SynodError;
-  readonly #client: Client;
+  readonly #options: ConnectOptions;
+  #client: Client;
+  #isClosed = false;
 
   constructor(address: string, options: ConnectOptions) {
     this.address = address;
     this.#fromStatus = options.fromStatus;
-    const { interceptors = [] } = options;
-    this.#client = new Client(address, options.credentials ?? channelCredentials.createInsecure(), {
-      ...channelOptions(options),
-      interceptors,
-    });
+    this.#options = options;
+    this.#client = this.#open();
+  }
+
+  /** The address is a name, which may stand for another host tomorrow. */
+  get isNamed(): boolean {
+    return isIP(this.address.replace(/:\d+$/, '').replace(/^\[|\]$/g, '')) === 0;
+  }
+
+  /**
+   * Looks the name up again and connects anew; calls in progress end. grpc-js looks a name up when a connection breaks, and then
+   * never while it waits for the host that the name stood for, which may be gone: TCP gives that up after two minutes. Nothing
+   * happens where the address is no name.
+   */
+  renew(): void {
+    if (this.#isClosed || !this.isNamed) return;
+    this.#client.close();
+    this.#client = this.#open();
+  }
+
+  /** The same, unless the connection stands. For connections without streams, after a call that was not answered. */
+  renewIfStuck(): void {
+    if (this.#isClosed || !this.isNamed) return;
+    if (this.#client.getChannel().getConnectivityState(false) !== connectivityState.READY) this.renew();
+  }
+
+  #open(): Client {
+    const { interceptors = [], credentials = channelCredentials.createInsecure() } = this.#options;
+    return new Client(this.address, credentials, { ...channelOptions(this.#options), interceptors });
   }
 
   /** One request, one answer. Rejects with a SynodError. */
@@ -123,6 +150,7 @@ export class Connection {
 
   /** Ends the connection; calls in progress end with CANCELLED or UNAVAILABLE. */
   close(): void {
+    this.#isClosed = true;
     this.#client.close();
   }
 }

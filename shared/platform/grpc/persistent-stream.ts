@@ -52,17 +52,22 @@ type State<Message, Req, Res> =
 
 /** A stream that was up for this long before it broke was a good one: the next try waits for nothing. */
 const GOOD_MS = 500;
+/** The name of a peer that could not be reached is looked up anew, this often at most; a try waits no longer than that. */
+const RENEW_MS = 2_500;
 
 export class PersistentStream<Message, Req, Res> {
   readonly #options: PersistentStreamOptions<Message, Req, Res>;
   readonly #clock: Clock;
   readonly #backoff: Backoff;
   #state: State<Message, Req, Res> = { kind: 'stopped' };
+  #renewedAt: number;
+  #cancelWait = (): void => undefined;
 
   constructor(options: PersistentStreamOptions<Message, Req, Res>) {
     this.#options = options;
     this.#clock = options.clock ?? realClock;
     this.#backoff = new Backoff(options.retryMsMin ?? 20, options.retryMsMax ?? 1_000, options.random ?? realRandom);
+    this.#renewedAt = this.#clock.now();
   }
 
   get up(): boolean {
@@ -90,8 +95,23 @@ export class PersistentStream<Message, Req, Res> {
     this.#open();
   }
 
+  /** Somebody else answers there: closes, and begins anew after a while, at whatever host the name stands for by then. */
+  startElsewhere(afterMs: number): void {
+    const state = this.#state;
+    if (state.kind === 'stopped' || state.kind === 'waiting') return;
+    this.#cancelWait();
+    const cancel = this.#clock.after(afterMs, () => {
+      this.#options.connection.renew();
+      this.#open();
+    });
+    this.#state = { kind: 'waiting', cancel };
+    state.writer.close();
+    state.stream.cancel();
+  }
+
   /** Sends what waits, ends the stream and opens no other. `onDown` is not called. */
   close(): void {
+    this.#cancelWait();
     const state = this.#state;
     this.#state = { kind: 'stopped' };
     if (state.kind === 'waiting') state.cancel();
@@ -139,6 +159,19 @@ export class PersistentStream<Message, Req, Res> {
       });
     });
     stream.write(this.#options.hello());
+    if (connection.isNamed) this.#limitWait(stream, current);
+  }
+
+  /** A host that is gone may take the try and never answer it. */
+  #limitWait(stream: ClientDuplexStream<Req, Res>, current: () => boolean): void {
+    this.#cancelWait();
+    this.#cancelWait = this.#clock.after(RENEW_MS, () => {
+      if (!current() || this.#state.kind !== 'opening') return;
+      const { address } = this.#options.connection;
+      this.#state.writer.close();
+      this.#onBroken(new SynodError('UNAVAILABLE', `${address} did not answer within ${String(RENEW_MS)} ms`), false);
+      stream.cancel();
+    });
   }
 
   #onAlive(stream: ClientDuplexStream<Req, Res>, writer: StreamWriter<Message, Req>): void {
@@ -150,6 +183,10 @@ export class PersistentStream<Message, Req, Res> {
   #onBroken(reason: SynodError, refused: boolean): void {
     const good = this.#state.kind === 'up' && this.#clock.now() - this.#state.since >= GOOD_MS;
     if (good) this.#backoff.reset();
+    else if (this.#clock.now() - this.#renewedAt >= RENEW_MS) {
+      this.#renewedAt = this.#clock.now();
+      this.#options.connection.renew();
+    }
     // A good stream that broke is tried again at once, so that a peer that is gone is known to be gone (DESIGN 6). One that a
     // peer takes and refuses right away, because of another configuration for example, is tried ever more rarely.
     const waitMs = good ? 0 : this.#backoff.next();

@@ -225,7 +225,7 @@ describe('propose', () => {
     [['journal', 'verify'], "missing required argument 'dir'"],
     [['nonsense'], "unknown command 'nonsense'"],
     [['--port-base', 'x', 'status'], '--port-base must be a whole number from 1024 to 64000, not "x"'],
-    [['--endpoints', 'x', 'status'], '"x" is not ROLE=HOST:PORT'],
+    [['--endpoints', 'x', 'status'], '"x" is neither ROLE=HOST:PORT nor ROLE=dns:HOST:PORT'],
   ])('%j: a wrong command line is told apart, and nothing is proposed', async (args, text) => {
     const { code, err } = await synodctl(args);
     expect([1, 2]).toContain(code);

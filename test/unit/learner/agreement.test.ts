@@ -70,4 +70,34 @@ describe('R11, among learners', () => {
     agreement.compare(3, 'x', 256, A, C);
     expect(agreement.verdict().kind).toBe('disputed');
   });
+
+  test('a majority is one of all that are known, heard or not: more of them make it larger, and a word is heard no more than once', () => {
+    const agreement = new Agreement(3);
+    agreement.compare(2, 'x', 256, A, B);
+    agreement.compare(3, 'x', 256, A, B);
+    expect(agreement.verdict().kind).toBe('outvoted');
+    // Two more that nobody heard yet may share this state.
+    agreement.setLearners(5, false);
+    expect(agreement.verdict().kind).toBe('disputed');
+    agreement.compare(4, 'x', 256, A, B);
+    expect(agreement.verdict().kind).toBe('outvoted');
+  });
+
+  test('what a learner said counts no more once it is forgotten', () => {
+    const agreement = new Agreement(4);
+    for (const learner of [2, 3, 4]) agreement.compare(learner, 'x', 256, A, learner === 4 ? A : B);
+    agreement.forget(2);
+    agreement.setLearners(3, true);
+    expect(agreement.verdict().kind).toBe('upheld');
+    agreement.forget(3);
+    expect(agreement.isDisputed()).toBe(false);
+  });
+
+  test('one that knows nobody else is not the only one before the others had time to be found', () => {
+    const agreement = new Agreement(1);
+    agreement.setLearners(1, false);
+    expect(agreement.agreed('x', 700)).toBe(0);
+    agreement.setLearners(1, true);
+    expect(agreement.agreed('x', 700)).toBe(512);
+  });
 });

@@ -90,6 +90,37 @@ describe('heartbeats', () => {
     peer = new Election(other, [1, 2]);
   });
 
+  test('go to a peer that becomes known later, and one that is forgotten is no leader any more', () => {
+    const late = context(3);
+    const third = new Election(late, [1, 2, 3]);
+    const heartbeat = (): void => {
+      late.now += 100;
+      third.onTick();
+      exchange(late, election);
+    };
+    heartbeat();
+    expect(election.isAlive(3)).toBe(false);
+    election.add(3);
+    election.add(3);
+    heartbeat();
+    third.setLed('x', classic(1, 3));
+    third.announce();
+    heartbeat();
+    expect([...election.peers()].map(({ id, alive }) => [id, alive])).toEqual([
+      [2, false],
+      [3, true],
+    ]);
+    ctx.now += 100;
+    election.onTick();
+    expect(ctx.out.some((effect) => effect.kind === 'to-peer' && effect.to === 3)).toBe(true);
+    expect(election.ledBy('x')).toBe(3);
+    // What it led is handed to whoever forgets it, as when it falls silent.
+    expect(election.forget(3).map(({ log }) => log)).toEqual(['x']);
+    expect(election.isAlive(3)).toBe(false);
+    expect(election.ledBy('x')).toBeUndefined();
+    expect(election.forget(3)).toEqual([]);
+  });
+
   test('are sent every 100 ms; a peer that is heard is alive', () => {
     expect(election.isAlive(2)).toBe(false);
     run(200);

@@ -11,6 +11,8 @@ import {
   endpoints,
   hostPort,
   integer,
+  ipPort,
+  members,
   optional,
   size,
   sizeText,
@@ -187,6 +189,37 @@ describe('kinds of settings', () => {
     ['a b:1', 'refused'],
   ])('the address %s', (given, value) => {
     expect(read(hostPort(about), given)).toEqual(value);
+  });
+
+  test.each([
+    [
+      '1=a:1,2=b:2',
+      new Map([
+        [1, 'a:1'],
+        [2, 'b:2'],
+      ]),
+    ],
+    ['dns:synod-learner', { kind: 'dns', host: 'synod-learner', service: 'grpc', port: undefined }],
+    ['dns:synod-learner:7301', { kind: 'dns', host: 'synod-learner', service: 'grpc', port: 7301 }],
+    ['dns:l.ns.svc:synod', { kind: 'dns', host: 'l.ns.svc', service: 'synod', port: undefined }],
+    ['dns:', 'refused'],
+    ['dns:a:0', 'refused'],
+    ['dns:a:65536', 'refused'],
+    ['dns:a:b:c', 'refused'],
+    ['dns:a,dns:b', 'refused'],
+    ['1=a:1,dns:b', 'refused'],
+    ['DNS:a', 'refused'],
+  ])('the members %s', (given, value) => {
+    expect(read(members(about), given)).toEqual(value);
+  });
+
+  test.each([
+    ['127.0.0.1:53', { host: '127.0.0.1', port: 53 }],
+    ['[::1]:53', { host: '[::1]', port: 53 }],
+    ['dns.test:53', 'refused'],
+    ['127.0.0.1:0', 'refused'],
+  ])('the address without a name %s', (given, value) => {
+    expect(read(ipPort(about), given)).toEqual(value);
   });
 
   test.each([
