@@ -10,8 +10,8 @@ import { parseEndpoints } from '../../services/cli/endpoints.ts';
 import { loadConfig } from '../../shared/platform/config/load.ts';
 import { ROOT, textOf } from '../tidy/source.ts';
 import { objectsOf } from './kustomize.ts';
-import { ROLES } from './pod-cluster.ts';
-import type { Role } from './pod-cluster.ts';
+import { ROLES } from './edges.ts';
+import type { Role } from './edges.ts';
 import { heapBytes } from './restricted.ts';
 
 interface Service {

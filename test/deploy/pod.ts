@@ -60,7 +60,7 @@ export interface World {
   readonly image: Image;
   /** For volumes and files; belongs to the test. */
   readonly folder: string;
-  /** Files that all pods read: names of pods, and who answers for other names. */
+  /** Files that all pods read: their own name, and who answers for other names. */
   readonly hosts: string;
   readonly resolv: string;
 }
@@ -74,6 +74,13 @@ export interface PodOptions {
   readonly claim?: string;
   /** What a test sets otherwise than the manifest. */
   readonly env?: Readonly<Record<string, string>>;
+}
+
+/** How a command in a container ended. */
+export interface Executed {
+  readonly code: number | null;
+  readonly out: string;
+  readonly err: string;
 }
 
 export class Pod {
@@ -117,6 +124,11 @@ export class Pod {
     return this.#log.slice(-MESSAGE_BYTES_MAX);
   }
 
+  /** The process of its container. */
+  get pid(): number {
+    return this.#child.pid!;
+  }
+
   get running(): boolean {
     return this.#child.exitCode === null && this.#child.signalCode === null;
   }
@@ -136,13 +148,18 @@ export class Pod {
     const all = { ...world.image.env, ...(shared === true ? objects.config.data : {}), ...Object.fromEntries(own) };
     // All pods share one network here: each takes its own address of it, where in a cluster it would take all it has.
     const listen = all['SYNOD_LISTEN']?.replace(/^0\.0\.0\.0:/, `${ip}:`);
-    return { ...all, ...(listen === undefined ? {} : { SYNOD_LISTEN: listen }), ...TEMP, ...env };
+    return { ...all, ...(listen === undefined ? {} : { SYNOD_LISTEN: listen }), ...env };
   }
 
   /** `kubectl exec`: another command in the same container. Without `asRoot`, as its user. */
-  exec(command: readonly string[], asRoot = false): { code: number | null; out: string; err: string } {
-    const { status, stdout, stderr } = spawnSync('unshare', this.#enter(command, asRoot), { encoding: 'utf8' });
-    return { code: status, out: stdout, err: stderr };
+  exec(command: readonly string[], asRoot = false): Promise<Executed> {
+    const child = spawn('unshare', this.#enter(command, asRoot), { stdio: ['ignore', 'pipe', 'pipe'] });
+    const said = { out: '', err: '' };
+    child.stdout.setEncoding('utf8').on('data', (text: string) => (said.out += text));
+    child.stderr.setEncoding('utf8').on('data', (text: string) => (said.err += text));
+    return new Promise((resolve) => {
+      child.once('close', (code) => resolve({ code, ...said }));
+    });
   }
 
   /** The answer to a probe: its status, and the text. */
@@ -203,11 +220,11 @@ export class Pod {
 }
 
 /** The files that pods share, in a folder of their own. */
-export function makeWorld(image: Image): World & { remove(): void } {
+export function makeWorld(image: Image, resolvConf: string): World & { remove(): void } {
   const folder = mkdtempSync(join(tmpdir(), 'synod-pods-'));
   const world = { image, folder, hosts: join(folder, 'hosts'), resolv: join(folder, 'resolv.conf') };
   writeFileSync(world.hosts, '127.0.0.1 localhost\n');
-  writeFileSync(world.resolv, 'nameserver 127.0.0.1\noptions timeout:1 attempts:1\n');
+  writeFileSync(world.resolv, resolvConf);
   return {
     ...world,
     remove: () => {
@@ -215,12 +232,3 @@ export function makeWorld(image: Image): World & { remove(): void } {
     },
   };
 }
-
-const TEMP: Record<string, string> = {
-  SYNOD_PROPOSERS:
-    '1=synod-proposer-1.synod-proposers.synod.svc.cluster.local:7201,2=synod-proposer-2.synod-proposers.synod.svc.cluster.local:7201',
-  SYNOD_LEARNERS:
-    '1=synod-learner-1.synod-learners.synod.svc.cluster.local:7301,2=synod-learner-2.synod-learners.synod.svc.cluster.local:7301',
-  SYNOD_ENDPOINTS:
-    'proposer=synod-proposer-1.synod-proposers.synod.svc.cluster.local:7201,learner=synod-learner-1.synod-learners.synod.svc.cluster.local:7301,acceptor=synod-acceptor-1.synod-acceptors.synod.svc.cluster.local:7101',
-};

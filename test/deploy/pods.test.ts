@@ -8,10 +8,11 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
 import { EXIT } from '../../shared/platform/lifecycle.ts';
 import { built, eventually } from '../e2e/cluster.ts';
-import { PodCluster, ROLES } from './pod-cluster.ts';
+import { ROLES, dialled } from './edges.ts';
+import { PodCluster } from './pod-cluster.ts';
 import type { StartOptions } from './pod-cluster.ts';
 import { podsMissing } from './pod.ts';
-import type { Pod } from './pod.ts';
+import type { Executed, Pod } from './pod.ts';
 
 jest.setTimeout(180_000);
 
@@ -32,7 +33,7 @@ described('pods', () => {
   });
 
   /** A value that is chosen, asked for in a pod of a proposer. */
-  const propose = (value: string): ReturnType<Pod['exec']> =>
+  const propose = (value: string): Promise<Executed> =>
     cluster.pod('proposer', 1).exec([...SYNODCTL, 'propose', value, '--json', '--timeout', '30']);
 
   const sentence = (text: string): string => text.trim().split('\n').at(-1) ?? '';
@@ -48,30 +49,50 @@ described('pods', () => {
     for (const pod of cluster.pods) expect(pod.log).not.toMatch(/did you mean|"level":"(error|fatal)"/);
   });
 
-  test('can write nothing but their volume: all the rest is read-only, even to root', () => {
+  test('can write nothing but their volume: all the rest is read-only, even to root', async () => {
     for (const role of ROLES) {
       const pod = cluster.pod(role, 1);
       expect(pod.container.securityContext?.readOnlyRootFilesystem).toBe(true);
-      const { code, err } = pod.exec(['touch', '/x', '/tmp/x', '/synod/dist/x', '/etc/x', '/usr/x'], true);
+      const { code, err } = await pod.exec(['touch', '/x', '/tmp/x', '/synod/dist/x', '/etc/x', '/usr/x'], true);
       expect({ code, refused: err.match(/Read-only file system/g)?.length }).toEqual({ code: 1, refused: 5 });
     }
     // Controls: what is a volume can be written, by the user of the manifest; a proposer has none.
-    expect(cluster.pod('acceptor', 1).exec(['touch', '/data/x']).code).toBe(0);
-    expect(cluster.pod('proposer', 1).exec(['ls', '/data']).code).not.toBe(0);
+    expect((await cluster.pod('acceptor', 1).exec(['touch', '/data/x'])).code).toBe(0);
+    expect((await cluster.pod('proposer', 1).exec(['ls', '/data'])).code).not.toBe(0);
   });
 
-  test('run as the user of the manifest, without rights', () => {
+  test('run as the user of the manifest, without rights', async () => {
     const command = 'id -u; id -G; grep -E "^(CapBnd|CapEff|NoNewPrivs)" /proc/self/status';
-    const { out } = cluster.pod('acceptor', 1).exec(['sh', '-c', command]);
+    const { out } = await cluster.pod('acceptor', 1).exec(['sh', '-c', command]);
     const rights = ['CapEff: 0000000000000000', 'CapBnd: 0000000000000000', 'NoNewPrivs: 1'];
     expect(out.trim().replaceAll('\t', ' ').split('\n')).toEqual(['10001', '10001', ...rights]);
   });
 
-  test('have synodctl inside, which finds the cluster by itself', () => {
-    expect(propose('hello')).toMatchObject({ code: 0, err: '', out: expect.stringContaining('"value":"hello"') });
-    const status = cluster.pod('proposer', 1).exec([...SYNODCTL, 'status', '--json']);
+  test('have synodctl inside, which finds the cluster by itself', async () => {
+    expect(await propose('hello')).toMatchObject({ code: 0, err: '', out: expect.stringContaining('"value":"hello"') });
+    const status = await cluster.pod('proposer', 1).exec([...SYNODCTL, 'status', '--json']);
     expect(status).toMatchObject({ code: 0, err: '' });
     expect(status.out.match(/"role":"(acceptor|proposer|learner)"/g)).not.toBeNull();
+  });
+
+  test('dial those whom the code names, and nobody else', async () => {
+    // A learner dials a proposer only where slots are left unfinished; the policies let it (policies.test.ts).
+    const always = dialled().filter((edge) => edge !== 'learner → proposer');
+    await eventually('all edges are there', () => always.every((edge) => cluster.edges().has(edge)));
+    expect([...cluster.edges()].filter((edge) => !dialled().includes(edge))).toEqual([]);
+  });
+
+  test('a learner that is scaled up is found by the others, and may go again', async () => {
+    const third = cluster.start('learner', 3);
+    await cluster.ready(third);
+    const members = async (): Promise<string> =>
+      (await cluster.pod('proposer', 1).exec([...SYNODCTL, 'status', '--json'])).out;
+    const first = cluster.pod('learner', 1);
+    await eventually('learner 1 knows learner 3', () => first.log.includes('"learner":3,"address":'));
+    expect(await members()).toContain(`${third.ip}:7301`);
+    await cluster.remove(third);
+    expect(await members()).not.toContain(`${third.ip}:7301`);
+    expect(await propose('without it')).toMatchObject({ code: 0 });
   });
 
   test('an acceptor that comes back with another address is found again', async () => {
@@ -85,7 +106,7 @@ described('pods', () => {
     const third = cluster.pod('acceptor', 3);
     third.signal('SIGKILL');
     await third.ended();
-    expect(propose('found again')).toMatchObject({ code: 0 });
+    expect(await propose('found again')).toMatchObject({ code: 0 });
   });
 
   test('without a quorum are alive, whatever else they are: no probe restarts them', async () => {
@@ -192,7 +213,7 @@ described('pods', () => {
         /"level":"fatal".*An empty or foreign disk cannot take its place/,
       );
       await cluster.ready(cluster.pod('acceptor', 1));
-      expect(propose('goes on')).toMatchObject({ code: 0 });
+      expect(await propose('goes on')).toMatchObject({ code: 0 });
     });
 
     test('a claim that another pod has: it is held by that one', async () => {

@@ -5,26 +5,14 @@
  */
 import { describe, expect, test } from '@jest/globals';
 import type { INetworkPolicy } from 'kubernetes-models/networking.k8s.io/v1';
-import { ROOT, filesOf, textOf } from '../tidy/source.ts';
+import { filesOf } from '../tidy/source.ts';
+import { ROLES, dialled } from './edges.ts';
 import { KUBERNETES, objectsOf } from './kustomize.ts';
 import type { Applied } from './kustomize.ts';
 import { allows } from './policy.ts';
 import type { End } from './policy.ts';
-import { ROLES } from './pod-cluster.ts';
 
 const GRPC = { acceptor: 7101, proposer: 7201, learner: 7301 } as const;
-
-/** Whom a role dials, by the one way in which the code makes a connection between roles: towards('acceptor', …). */
-function dialled(): string[] {
-  const edges = ROLES.flatMap((role) => {
-    const text = filesOf(ROOT, ['services'], (path) => path.startsWith(`services/${role}/`))
-      .map((path) => textOf(ROOT, path))
-      .join('\n');
-    const found = [...text.matchAll(/(?:\.towards|onnections\.(?:to|watch))\(\s*'(acceptor|proposer|learner)'/g)];
-    return found.map(([, to = '']) => `${role} → ${to}`);
-  });
-  return [...new Set(edges)].sort();
-}
 
 const own = (component: string): End => ({
   namespace: 'synod',

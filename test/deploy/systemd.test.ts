@@ -17,8 +17,8 @@ import { EXIT } from '../../shared/platform/lifecycle.ts';
 import { built, eventually } from '../e2e/cluster.ts';
 import { freePorts } from '../support/ports.ts';
 import { ROOT, textOf } from '../tidy/source.ts';
-import { ROLES } from './pod-cluster.ts';
-import type { Role } from './pod-cluster.ts';
+import { ROLES } from './edges.ts';
+import type { Role } from './edges.ts';
 
 jest.setTimeout(180_000);
 
