@@ -197,7 +197,7 @@ describe.each(names)('the objects of %s', (name) => {
     for (const role of ROLES) {
       const { template } = sets[role].spec!;
       const { topologySpreadConstraints = [], affinity } = template.spec!;
-      expect(topologySpreadConstraints).toHaveLength(name === 'production' ? 2 : 0);
+      expect(topologySpreadConstraints).toHaveLength(name === 'base' ? 0 : 2);
       const apart = affinity!.podAntiAffinity!.preferredDuringSchedulingIgnoredDuringExecution!;
       const selectors = [...topologySpreadConstraints, ...apart.map(({ podAffinityTerm }) => podAffinityTerm)];
       for (const { labelSelector } of selectors) expect(selects(labelSelector!.matchLabels, template)).toBe(true);
