@@ -62,6 +62,7 @@ system_packages() {
   if grep -rqsw iptables test && ! command -v iptables >/dev/null; then missing+=(iptables); fi
   if grep -rqsw unshare test && ! command -v unshare >/dev/null; then missing+=(util-linux); fi
   if grep -rqs 'ip link' test && ! command -v ip >/dev/null; then missing+=(iproute2); fi
+  if grep -rqsw shellcheck test && ! command -v shellcheck >/dev/null; then missing+=(shellcheck); fi
   # docs/examples in Python and Go, from Debian's packages alone (test/examples).
   if [ -d test/examples ]; then
     /usr/bin/python3 -c 'import grpc.aio, google.protobuf' 2>/dev/null || missing+=(python3-grpcio python3-protobuf)
