@@ -11,27 +11,12 @@ import { parse } from 'yaml';
 import { Harness, built, eventually } from '../e2e/cluster.ts';
 import { ROOT, textOf } from '../tidy/source.ts';
 import { describeWith } from '../examples/support.ts';
+import { faultsOf, longestGapMs, parseLines } from './judge.ts';
 import { objectsOf } from './kustomize.ts';
 
 jest.setTimeout(180_000);
 
 const KIND = join(ROOT, 'deploy', 'kubernetes', 'kind');
-
-interface Answer {
-  readonly value?: string;
-  readonly at?: number;
-  readonly slot?: number;
-  readonly failed?: string;
-  readonly outcome?: string;
-}
-interface Judge {
-  readonly faultsOf: (answers: readonly Answer[], entries: readonly { value: string; slot: number }[]) => string[];
-  readonly longestGapMs: (answers: readonly Answer[]) => number;
-  readonly parseLines: (text: string) => Answer[];
-}
-const { faultsOf, longestGapMs, parseLines } = (await import(
-  new URL('../../deploy/kubernetes/kind/judge.mjs', import.meta.url).href
-)) as Judge;
 
 const ran = (
   command: string,
@@ -176,6 +161,6 @@ describe('the load', () => {
     const log = ran(process.execPath, [join(ROOT, 'bin', 'synod.mjs'), 'ctl', ...shown]);
     const answers = parseLines(out).filter(({ value }) => value !== undefined);
     expect(answers.length).toBeGreaterThan(40);
-    expect(faultsOf(answers, parseLines(log.said) as { value: string; slot: number }[])).toEqual([]);
+    expect(faultsOf(answers, parseLines(log.said))).toEqual([]);
   });
 });

@@ -3,13 +3,16 @@
  * a pod that must not run says why in its termination message. Method: a whole cluster of pods without Kubernetes (pod.ts), by the
  * objects of the overlay for kind.
  */
+import { spawn } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
 import { EXIT } from '../../shared/platform/lifecycle.ts';
 import { built, eventually } from '../e2e/cluster.ts';
+import { ROOT } from '../tidy/source.ts';
 import { ROLES, dialled } from './edges.ts';
-import { PodCluster } from './pod-cluster.ts';
+import { faultsOf, parseLines } from './judge.ts';
+import { PodCluster, statefulSet } from './pod-cluster.ts';
 import type { StartOptions } from './pod-cluster.ts';
 import { podsMissing } from './pod.ts';
 import type { Executed, Pod } from './pod.ts';
@@ -19,6 +22,7 @@ jest.setTimeout(180_000);
 if (podsMissing !== undefined) process.stderr.write(`skipped: test/deploy/pods: ${podsMissing}\n`);
 const described = podsMissing === undefined || process.env['CI'] !== undefined ? describe : describe.skip;
 
+const KIND = join(ROOT, 'deploy', 'kubernetes', 'kind');
 const SYNODCTL = ['/node', '/synod/bin/synod.mjs', 'ctl'];
 
 let cluster: PodCluster;
@@ -124,14 +128,38 @@ described('pods', () => {
     for (const pod of cluster.pods) await cluster.ready(pod);
   });
 
-  test('end in order on SIGTERM, within their grace', async () => {
-    for (const role of ROLES) {
-      const pod = cluster.pod(role, 2);
-      pod.signal('SIGTERM');
-      expect(await pod.ended()).toBe(EXIT.ok);
-      expect(pod.log).toContain('"msg":"stopped"');
-      await cluster.ready(cluster.start(role, 2));
+  test('a rolling update of every role under load loses nothing, and proposals go on', async () => {
+    const proposers = [1, 2].map((id) => `${cluster.pod('proposer', id).ip}:7201`);
+    const load = spawn(process.execPath, [join(KIND, 'load.mjs'), 'rolling', ...proposers], {
+      env: { ...process.env, SYNOD_ROOT: ROOT },
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    const loadEnded = new Promise((resolve) => load.once('exit', resolve));
+    let out = '';
+    load.stdout.setEncoding('utf8').on('data', (text: string) => (out += text));
+    const answered = (): number => out.split('"slot":').length - 1;
+    try {
+      for (const role of ROLES)
+        // As a StatefulSet does it: from the highest ordinal on, the next one when the last is ready.
+        for (let id = statefulSet(cluster.objects, role).spec!.replicas!; id >= 1; id--) {
+          const pod = cluster.pod(role, id);
+          pod.signal('SIGTERM');
+          expect(await pod.ended()).toBe(EXIT.ok);
+          expect(pod.log).toContain('"msg":"stopped"');
+          const before = answered();
+          await eventually(`proposals go on without ${pod.name}`, () => answered() > before + 5);
+          await cluster.ready(cluster.start(role, id));
+        }
+    } finally {
+      load.kill('SIGTERM');
+      await loadEnded;
     }
+    const { out: log } = await cluster
+      .pod('proposer', 1)
+      .exec([...SYNODCTL, 'log', '--log', 'rolling', '--limit', '1000000', '--json']);
+    const answers = parseLines(out).filter(({ value }) => value !== undefined);
+    expect(answers.length).toBeGreaterThan(40);
+    expect(faultsOf(answers, parseLines(log))).toEqual([]);
   });
 
   describe('that must not run', () => {
