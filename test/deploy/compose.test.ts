@@ -1,4 +1,5 @@
 /** Goal: compose.yaml starts the cluster that it says. Method: it is read as data, and every service's settings by its role's schema. */
+import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from '@jest/globals';
@@ -9,6 +10,7 @@ import { proposerSettings } from '../../services/proposer/config.ts';
 import { parseEndpoints } from '../../services/cli/endpoints.ts';
 import { loadConfig } from '../../shared/platform/config/load.ts';
 import { ROOT, textOf } from '../tidy/source.ts';
+import { describeWith } from '../examples/support.ts';
 import { objectsOf } from './kustomize.ts';
 import { ROLES } from './edges.ts';
 import type { Role } from './edges.ts';
@@ -121,4 +123,16 @@ describe('compose.yaml', () => {
     for (const name of ['prometheus', 'grafana'])
       expect(images).toContain(`"image":"${compose.services[name]!.image}"`);
   });
+});
+
+const promtool = spawnSync('promtool', ['--version'], { stdio: 'ignore' }).status === 0;
+describeWith({ missing: promtool ? undefined : 'on Debian: apt-get install prometheus' }, 'promtool', () => {
+  test.each([`${FOLDER}/prometheus.yaml`, 'deploy/kubernetes/overlays/kind/prometheus-config.yaml'])(
+    'takes %s',
+    (path) => {
+      const check = ['check', 'config', '--syntax-only', join(ROOT, path)];
+      const { status, stdout, stderr } = spawnSync('promtool', check, { encoding: 'utf8' });
+      expect({ status, said: stdout + stderr }).toMatchObject({ status: 0 });
+    },
+  );
 });

@@ -5,13 +5,14 @@
 import { describe, expect, test } from '@jest/globals';
 import type { IStatefulSet } from 'kubernetes-models/apps/v1';
 import type { IPodDisruptionBudget } from 'kubernetes-models/policy/v1';
-import type { IPodTemplateSpec, IService } from 'kubernetes-models/v1';
+import type { IConfigMap, IPodTemplateSpec, IService } from 'kubernetes-models/v1';
+import { parse } from 'yaml';
 import { acceptorSettings } from '../../services/acceptor/config.ts';
 import { learnerSettings } from '../../services/learner/config.ts';
 import { proposerSettings } from '../../services/proposer/config.ts';
 import { envOf, loadConfig } from '../../shared/platform/config/load.ts';
 import { ROOT, textOf } from '../tidy/source.ts';
-import { APPLIED, nameOf, objectsOf } from './kustomize.ts';
+import { APPLIED, missing, nameOf, objectsOf } from './kustomize.ts';
 import type { Applied, KubeObject } from './kustomize.ts';
 import { ROLES } from './edges.ts';
 import type { Role } from './edges.ts';
@@ -202,6 +203,44 @@ describe.each(names)('the objects of %s', (name) => {
       const selectors = [...topologySpreadConstraints, ...apart.map(({ podAffinityTerm }) => podAffinityTerm)];
       for (const { labelSelector } of selectors) expect(selects(labelSelector!.matchLabels, template)).toBe(true);
     }
+  });
+});
+
+describe('Prometheus and Grafana of kind', () => {
+  const objects = objectsOf('kind');
+  const configMaps = ofKind<IConfigMap>(objects, 'ConfigMap');
+  const deployments = ofKind<Workload>(objects, 'Deployment');
+
+  test('mount what there is', () => {
+    expect(deployments.map(({ metadata }) => metadata.name).sort()).toEqual(['grafana', 'prometheus']);
+    for (const { spec } of deployments) {
+      const { volumes = [], containers } = spec.template.spec!;
+      for (const { configMap } of volumes)
+        if (configMap !== undefined) expect(configMaps.map(({ metadata }) => metadata.name)).toContain(configMap.name);
+      for (const { name, subPath } of containers[0]!.volumeMounts!) {
+        const volume = volumes.find((each) => each.name === name)!;
+        const { data = {} } = configMaps.find(({ metadata }) => metadata.name === volume.configMap?.name) ?? {};
+        // Without kubectl, ConfigMaps of deploy/monitoring are empty here.
+        if (subPath !== undefined && missing === undefined) expect(Object.keys(data)).toContain(subPath);
+      }
+    }
+  });
+
+  test('Prometheus asks DNS for the HTTP port of every role, and calls itself as the rules expect', () => {
+    const from = deployments.find(({ metadata }) => metadata.name === 'prometheus')!.spec.template.spec!;
+    const name = from.volumes!.find((each) => each.name === 'config')!.configMap!.name!;
+    const config = parse(configMaps.find(({ metadata }) => metadata.name === name)!.data!['prometheus.yaml']!) as {
+      scrape_configs: { job_name: string; dns_sd_configs: { type: string; names: string[] }[] }[];
+    };
+    expect(config.scrape_configs.map(({ job_name: job }) => job)).toEqual(['synod']);
+    const [asked] = config.scrape_configs[0]!.dns_sd_configs;
+    const services = ofKind<IService>(objects, 'Service').filter(({ spec }) => spec!.clusterIP === 'None');
+    expect(services.every(({ spec }) => spec!.ports!.some((port) => port.name === 'http'))).toBe(true);
+    const names = services.map(
+      ({ metadata }) => `_http._tcp.${metadata.name}.${metadata.namespace!}.svc.cluster.local`,
+    );
+    expect(asked).toMatchObject({ type: 'SRV', names: expect.arrayContaining(names) as unknown });
+    expect(asked!.names).toHaveLength(names.length);
   });
 });
 

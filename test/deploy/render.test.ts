@@ -7,6 +7,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { describe, expect, test } from '@jest/globals';
+import type { IStatefulSet } from 'kubernetes-models/apps/v1';
 import ts from 'typescript';
 import { ROOT } from '../tidy/source.ts';
 import {
@@ -23,6 +24,14 @@ import {
   renderedFile,
 } from './kustomize.ts';
 import type { Applied, KubeObject } from './kustomize.ts';
+
+/** As far as it is looked at. */
+interface PodMonitor {
+  readonly spec: {
+    readonly selector: { readonly matchLabels: Record<string, string> };
+    readonly podMetricsEndpoints: readonly { readonly port: string }[];
+  };
+}
 
 const require = createRequire(import.meta.url);
 const names = Object.keys(APPLIED) as Applied[];
@@ -92,6 +101,25 @@ rendering('rendering', () => {
       expect(objects.flatMap(invalid)).toEqual([]);
     },
   );
+});
+
+rendering('the component monitoring', () => {
+  test('has a PodMonitor that selects every pod, by a port that each has', () => {
+    const objects = parseObjects(
+      kustomizeThat((at) => ({ resources: [at('base')], components: [at('components/monitoring')] })),
+    );
+    const [monitor] = objects.filter(({ kind }) => kind === 'PodMonitor') as unknown as PodMonitor[];
+    const sets = objects.filter(({ kind }) => kind === 'StatefulSet') as (KubeObject & IStatefulSet)[];
+    expect(sets).toHaveLength(3);
+    for (const { spec } of sets) {
+      const { metadata, spec: pod } = spec!.template;
+      expect(metadata!.labels).toMatchObject(monitor!.spec.selector.matchLabels);
+      const ports = pod!.containers.flatMap((each) => each.ports ?? []).map(({ name }) => name);
+      for (const { port } of monitor!.spec.podMetricsEndpoints) expect(ports).toContain(port);
+    }
+    expect(objects.map(({ kind }) => kind)).toContain('PrometheusRule');
+    expect(objects.map(nameOf)).toContain('ConfigMap/synod-dashboards');
+  });
 });
 
 describe('objects', () => {

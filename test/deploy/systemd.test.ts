@@ -150,7 +150,7 @@ traced('the system calls', () => {
     rmSync(folder, { recursive: true, force: true });
   });
 
-  test.each(ROLES)('that a %s makes are allowed by its unit', async (role) => {
+  test.each(ROLES)('of the %s are allowed by its unit', async (role) => {
     const [grpc = 0, http = 0, other = 0] = await freePorts(3);
     const at = `127.0.0.1:${String(grpc)}`;
     const elsewhere = [2, 3].map((id) => `${String(id)}=127.0.0.${String(id)}:${String(other)}`).join(',');
