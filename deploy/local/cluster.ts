@@ -420,7 +420,8 @@ export function readOptions(
     const value = /^\d{1,6}$/.test(given) ? Number(given) : NaN;
     if (value >= min && value <= max && (only?.includes(value) ?? true)) return value;
     const must = only === undefined ? `a whole number from ${String(min)} to ${String(max)}` : only.join(', ');
-    faults.push(`${name} must be ${must}, not ${JSON.stringify(given)}`);
+    const hint = only !== undefined && value === 6 ? '; six need another --quorum than majority' : '';
+    faults.push(`${name} must be ${must}, not ${JSON.stringify(given)}${hint}`);
     return preset;
   };
   const base = values['port-base'] ?? env['SYNOD_PORT_BASE'];

@@ -68,7 +68,12 @@ async function play(argv: readonly string[], io: Io): Promise<number> {
   const folder = mkdtempSync(join(tmpdir(), 'synod-demo-'));
   let cluster: Cluster | undefined;
   try {
-    cluster = await startCluster({ data: join(folder, 'data'), portBase: 'free', faults: true, signal: io.signal });
+    const acceptors = DEMOS[name]?.acceptors?.started;
+    const data = join(folder, 'data');
+    cluster = await startCluster({
+      ...{ data, portBase: 'free', faults: true, signal: io.signal },
+      ...(acceptors === undefined ? {} : { acceptors }),
+    });
     return await demo(name, options, await contextFor(cluster, found), { kill: killer(cluster) });
   } finally {
     await cluster?.stop();

@@ -8,7 +8,7 @@ import { ROOT, prepare } from './prepare.mjs';
 
 await prepare();
 const folder = process.argv[2] ?? join(ROOT, 'docs', 'learn', 'pictures');
-for (const name of ['basic', 'multi', 'partition', 'learner']) {
+for (const name of ['basic', 'multi', 'partition', 'learner', 'fast']) {
   const file = join(folder, `${name}.svg`);
   const code = await play([join(ROOT, 'deploy', 'local', 'demo.mjs'), name, '--svg', file, '--alone']);
   if (code !== 0) {

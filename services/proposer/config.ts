@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { PROPOSER_DEFAULTS } from '../../shared/paxos/proposing.ts';
 import { ACCEPTORS_MAX, ACCEPTORS_MIN } from '../../shared/paxos/quorum.ts';
 import { addressBook, commonSettings, discoverySettings, quorumFault } from '../../shared/platform/config/common.ts';
-import { duration, integer, isFixed, size } from '../../shared/platform/config/values.ts';
+import { choice, duration, integer, isFixed, size } from '../../shared/platform/config/values.ts';
 
 const MIB = 1024 * 1024;
 const ms = (of: number): string => `${String(of)}ms`;
@@ -54,6 +54,34 @@ export const proposerSettings = z
       min: 20,
       max: 60_000,
     }),
+    'fast.timeout': duration({
+      describe: 'how long votes at a fast ballot may stay below a fast quorum before another ballot decides',
+      default: ms(PROPOSER_DEFAULTS.fastMs),
+      min: 10,
+      max: 60_000,
+    }),
+    'fast.recovery': choice(['coordinated', 'classic'], {
+      describe: 'a collision in a log that was opened: its opener decides the slot, or the log goes to a leader',
+      default: PROPOSER_DEFAULTS.fastRecovery,
+    }),
+    'fast.collisions.max': integer({
+      describe: 'percent of the last 100 slots that may collide before a log goes to a leader',
+      default: String(PROPOSER_DEFAULTS.fastCollisionsMax),
+      min: 0,
+      max: 100,
+    }),
+    'fast.wait.min': duration({
+      describe: 'how long a log stays with a leader before it is opened for fast voting; doubles up to fast.wait.max',
+      default: ms(PROPOSER_DEFAULTS.fastWaitMsMin),
+      min: 10,
+      max: 3_600_000,
+    }),
+    'fast.wait.max': duration({
+      describe: 'the other end of that range',
+      default: ms(PROPOSER_DEFAULTS.fastWaitMsMax),
+      min: 10,
+      max: 3_600_000,
+    }),
     'history.proposals': integer({
       describe: 'proposals that ended whose records are kept (synodctl history)',
       default: '4096',
@@ -89,6 +117,10 @@ export const proposerSettings = z
     if (config['peer.silence.max'] < config['peer.silence.min'])
       fault(
         `--peer-silence-max is ${ms(config['peer.silence.max'])}, below --peer-silence-min, which is ${ms(config['peer.silence.min'])}`,
+      );
+    if (config['fast.wait.max'] < config['fast.wait.min'])
+      fault(
+        `--fast-wait-max is ${ms(config['fast.wait.max'])}, below --fast-wait-min, which is ${ms(config['fast.wait.min'])}`,
       );
     if (config['peer.silence.min'] < 2 * config['heartbeat.interval'])
       fault(

@@ -1,5 +1,5 @@
 /** What a proposer counts: notes of its machine, and proposals by what came of them. */
-import type { FastOutcome, Note, Phase, Protocol, QuorumOutcome } from '../../shared/paxos/notes.ts';
+import type { FastLeft, FastOutcome, Note, Phase, Protocol, QuorumOutcome } from '../../shared/paxos/notes.ts';
 import { BATCH_BUCKETS } from '../../shared/platform/telemetry/metrics.ts';
 import type { ActivityNames, ActivityNow, Metrics } from '../../shared/platform/telemetry/metrics.ts';
 
@@ -15,6 +15,8 @@ const QUORUM_OUTCOMES = [
 const OUTCOMES = ['chosen', 'known', 'refused', 'timeout'] as const;
 const CHANGES = ['taken', 'resigned', 'lost'] as const;
 const FAST_OUTCOMES = ['fast', 'coordinated', 'recovered', 'fallback'] as const satisfies readonly FastOutcome[];
+const FAST_LEFT = ['collided', 'led', 'unreachable', 'unknown'] as const satisfies readonly FastLeft[];
+const OPEN_CHANGES = ['opened', 'closed'] as const;
 const PEER_CHANGES = ['up', 'silent', 'refused'] as const;
 const BYTES_BUCKETS = [64, 256, 1_024, 4_096, 16_384, 65_536, 262_144, 1_048_576, 4_194_304] as const;
 
@@ -45,11 +47,12 @@ const ACTIVITY: ActivityNames = {
   tallies: {
     // The probe is left out: nobody waits for it.
     ...Object.fromEntries(
-      (['basic', 'multi'] as const).flatMap((protocol) =>
+      (['basic', 'multi', 'fast'] as const).flatMap((protocol) =>
         OUTCOMES.map((outcome) => [`${protocol}.${outcome}`, [PROPOSALS, { protocol, outcome }]] as const),
       ),
     ),
     forwarded: ['synod_proposer_forwarded_total', {}],
+    collisions: ['synod_proposer_collisions_total', {}],
     campaigns: ['synod_proposer_campaigns_total', {}],
   },
   times: {
@@ -57,6 +60,9 @@ const ACTIVITY: ActivityNames = {
     accept: ['synod_proposer_accept_seconds', {}],
     'quorum.prepare': ['synod_proposer_quorum_seconds', { phase: 'prepare' }],
     'quorum.accept': ['synod_proposer_quorum_seconds', { phase: 'accept' }],
+    ...Object.fromEntries(
+      FAST_OUTCOMES.map((outcome) => [`way.${outcome}`, ['synod_proposer_fast_seconds', { outcome }]] as const),
+    ),
   },
 };
 
@@ -138,11 +144,21 @@ function makeSeries(metrics: Metrics, ids: readonly string[]) {
     'Slots where fast votes went to several values, and no value could get a fast quorum',
     {},
   );
+  const left = metrics.counter('synod_proposer_fast_left_total', "Times that a log's FAST proposals went to a leader", {
+    reason: FAST_LEFT,
+  });
+  const openings = metrics.counter(
+    'synod_proposer_fast_openings_total',
+    'Logs opened for fast voting, and closed again',
+    {
+      change: OPEN_CHANGES,
+    },
+  );
   const pauses = metrics.histogram('synod_proposer_pause_seconds', 'Times that this process stood still', {});
   const probe = metrics.histogram('synod_proposer_probe_seconds', 'Time of a probe round that was chosen', {});
   return {
     ...{ rtt, quorumTime, quorums, proposals, values, bytes, changes },
-    ...{ fast, collisions },
+    ...{ fast, collisions, left, openings },
     ...{ campaigns, forwarded, peers, noOps, recovered, pauses, probe },
   };
 }
@@ -183,6 +199,13 @@ function countNote(series: Series, ids: readonly string[], note: Note): void {
       return;
     case 'collision':
       series.collisions.inc({});
+      return;
+    case 'left':
+      series.left.inc({ reason: note.why });
+      return;
+    case 'opened':
+    case 'closed':
+      series.openings.inc({ change: note.kind });
       return;
     case 'pause':
       series.pauses.observe({}, note.ms / 1_000);

@@ -265,6 +265,11 @@ export class ProposerNode {
         { log: note.log, ballot: formatBallot(note.ballot), override: note.override, why: note.why },
         'campaign',
       );
+    else if (note.kind === 'opened')
+      log.info({ log: note.log, ballot: formatBallot(note.ballot), from: note.from }, 'opened for fast voting');
+    else if (note.kind === 'closed')
+      log.info({ log: note.log, ballot: formatBallot(note.ballot), why: note.why }, 'closed for fast voting');
+    else if (note.kind === 'left') log.info({ log: note.log, why: note.why }, 'FAST proposals go to a leader');
     else if (note.kind === 'peer') log.info({ proposer: note.proposer, change: note.change }, 'another proposer');
     else if (note.kind === 'unfound')
       log.warn(

@@ -3,7 +3,7 @@ import { assert } from '../base/assert.ts';
 import type { Batch } from '../base/batch.ts';
 import { LIMITS } from '../base/limits.ts';
 import { RangeMap } from '../base/range-map.ts';
-import { BALLOT_ZERO, isFast, sameBallot, type Ballot } from './ballot.ts';
+import { BALLOT_ZERO, isFast, maxBallot, sameBallot, successor, type Ballot } from './ballot.ts';
 import { identityOfOne } from './identity.ts';
 import type { Accept, Accepted, LogState, RejectReason, ToLearner } from './messages.ts';
 import { VoteIndex } from './vote-index.ts';
@@ -82,6 +82,14 @@ export function raise(log: LogRecord, ballot: Ballot, lead: boolean): void {
 export function open(log: LogRecord, from: number): void {
   log.state = 'open';
   log.openFrom = from;
+}
+
+/**
+ * What a reject names: the greatest ballot promised or voted here. Slots that were recovered at the successor of the fast ballot which is
+ * open leave it open for the others, and whoever is refused goes on there: it is told that ballot, not the successor.
+ */
+export function higherOf({ promised, voted, openFrom }: LogRecord): Ballot {
+  return openFrom !== undefined && sameBallot(voted, successor(promised)) ? promised : maxBallot(promised, voted);
 }
 
 /** At a fast ballot a vote says which value it is for; at a classic one ballot and slot name the value (R9). */

@@ -13,6 +13,7 @@ import type { AcceptorEffect, AcceptorEvent, AcceptorLogStatus, AcceptorOptions 
 import {
   acceptedAt,
   headOf,
+  higherOf,
   identityAt,
   newLog,
   newVotes,
@@ -374,7 +375,7 @@ export class Acceptor implements Machine<AcceptorEvent, AcceptorEffect> {
     log: LogRecord | undefined,
     voted?: Uint8Array,
   ): void {
-    const promised = log === undefined ? BALLOT_ZERO : maxBallot(log.promised, log.voted);
+    const promised = log === undefined ? BALLOT_ZERO : higherOf(log);
     this.#out.push({
       kind: 'reply',
       to,

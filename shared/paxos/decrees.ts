@@ -47,11 +47,11 @@ export class Decrees {
       return;
     }
     const waiting = [proposal];
-    // Of somebody who still waits when it is sent. What goes out at ballot zero is sent from the start.
+    // Of somebody who still waits when it is sent. What goes out at ballot zero goes out now.
     const current = (): Uint8Array => (waiting.find((each) => !each.done) ?? waiting[0] ?? proposal).entry;
     const attempt =
       protocol === 'fast'
-        ? new FastDecree(this.#ctx, log, entry)
+        ? new FastDecree(this.#ctx, log, entry, current)
         : new Round(this.#ctx, log, { kind: 'decree', entry: current }, 0);
     this.#decrees.set(log, { attempt, waiting });
     this.settle(log);

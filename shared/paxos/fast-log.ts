@@ -8,19 +8,34 @@
  */
 import { Batch } from '../base/batch.ts';
 import { Fifo } from '../base/fifo.ts';
-import { BALLOT_ZERO, compareBallots, isFast, maxBallot, sameBallot, type Ballot } from './ballot.ts';
+import {
+  BALLOT_ZERO,
+  compareBallots,
+  isFast,
+  maxBallot,
+  ownedBy,
+  sameBallot,
+  successor,
+  type Ballot,
+} from './ballot.ts';
 import { identityOf } from './identity.ts';
 import type { Accepted, Rejected } from './messages.ts';
-import type { FastOutcome } from './notes.ts';
+import type { FastLeft, FastOutcome } from './notes.ts';
 import type { Answer, Path } from './peers.ts';
+import { tell } from './progress.ts';
 import { note, sendTo, sentIn, type Admission, type Context, type Proposal } from './proposing.ts';
 
 export interface FastPorts {
   readonly answer: (proposal: Proposal, answer: Answer) => void;
-  /** Gives proposals to the log's leader, or has one elected: it finds what was voted. */
-  readonly toLeader: (proposals: readonly Proposal[], why: 'collisions' | 'closed') => void;
+  /**
+   * Gives proposals to the log's leader, or has one elected: it finds what was voted. Where the log is being opened, its opener is named,
+   * which takes them when it is done: a leader would close it again.
+   */
+  readonly toLeader: (proposals: readonly Proposal[], why: FastLeft, opener: number | undefined) => void;
   /** What is sent at a fast ballot that this very proposer opened. */
   readonly onSent: (slot: number, identity: string, value: Uint8Array) => void;
+  /** This proposer is opening the log: nothing is sent until it is open. */
+  readonly isOpening: () => boolean;
 }
 
 interface Tally {
@@ -39,16 +54,18 @@ interface Flight {
   /** Acceptors that refused, and what they said of the log. */
   out: number;
   promised: Ballot;
-  isOpen: boolean;
+  /** The greatest ballot at which one of them is open. */
+  open: Ballot | undefined;
+  /** One that is open at this very ballot voted above it in this slot, which is being recovered. */
+  isTaken: boolean;
   highest: number;
   /** Its slot is decided elsewhere, or below something unknown: a learner must say what became of it. */
   resolving: { readonly since: number; askedAt: number; readonly path: Path } | undefined;
 }
 
-/** Of so many slots, a fifth may collide before the log goes to a leader. */
+/** Of so many slots at most it is counted how many collided, once there are enough to say so. */
 const WINDOW = 100;
 const WINDOW_MIN = 20;
-const COLLIDED_MAX = 0.2;
 
 export class FastLog {
   readonly log: string;
@@ -86,11 +103,33 @@ export class FastLog {
   }
 
   #pump(): void {
-    while (this.#flight === undefined) {
-      const proposal = this.#queue.shift();
-      if (proposal === undefined) return;
-      if (!proposal.done) this.#send(proposal);
+    while (this.#flight === undefined && !this.#ports.isOpening()) {
+      const proposal = this.#queue.peek();
+      // What another proposer took is judged before it is sent; where nothing is loaded yet, that comes at once.
+      if (proposal === undefined || (proposal.via !== undefined && this.#admission === undefined)) return;
+      this.#queue.shift();
+      if (proposal.done) continue;
+      const verdict = proposal.via === undefined ? undefined : this.#admission?.check(proposal.entry);
+      if (verdict?.kind === 'invalid') this.#ports.answer(proposal, verdict.refused);
+      else this.#send(proposal);
     }
+  }
+
+  /** This proposer opened the log: where nobody has to be asked. */
+  onOpened(ballot: Ballot, from: number): void {
+    this.#ballot = ballot;
+    this.#next = Math.max(this.#next, from);
+    this.#watermark = Math.max(this.#watermark, from);
+    if (this.#fed < from) {
+      this.#fed = -1;
+      this.#ctx.out.push({ kind: 'load-sessions', log: this.log, slot: from });
+    }
+    this.#pump();
+  }
+
+  /** It could not be opened: what waited for that goes to a leader. */
+  onNotOpened(): void {
+    if (this.#flight === undefined && this.#queue.length > 0) this.#leave('led', 'classic');
   }
 
   #send(proposal: Proposal): void {
@@ -105,14 +144,15 @@ export class FastLog {
         since: ctx.now,
         out: 0,
         promised: BALLOT_ZERO,
-        isOpen: false,
+        open: undefined,
+        isTaken: false,
         highest: -1,
       },
       tallies: new Map([[identity, { voters: 0, value: proposal.entry }]]),
       resolving: undefined,
     };
     this.#flight = flight;
-    if (!this.#isPossible(flight)) return this.#leave('closed', 'classic');
+    if (!this.#isPossible(flight)) return this.#leave('unreachable', 'classic');
     sentIn(proposal, slot);
     const batch = Batch.of([proposal.entry]);
     sendTo(ctx, undefined, { kind: 'accept', log: this.log, ballot, first: slot, batch, watermark: this.#watermark });
@@ -136,10 +176,11 @@ export class FastLog {
     flight.highest = Math.max(flight.highest, message.highest);
     if (message.reason === 'conflict' && message.voted !== undefined)
       return this.#vote(flight, acceptor, identityOf(message.voted), message.voted);
-    if (compareBallots(message.promised, flight.promised) >= 0) {
-      flight.promised = maxBallot(flight.promised, message.promised);
-      flight.isOpen = message.state === 'open';
-    }
+    flight.promised = maxBallot(flight.promised, message.promised);
+    if (message.state === 'open' && isFast(message.promised))
+      flight.open = maxBallot(flight.open ?? BALLOT_ZERO, message.promised);
+    if (message.state === 'open' && message.reason === 'ballot' && sameBallot(message.promised, flight.ballot))
+      flight.isTaken = true;
     flight.out |= 1 << acceptor;
     this.#count(flight);
   }
@@ -151,8 +192,11 @@ export class FastLog {
 
   #vote(flight: Flight, acceptor: number, identity: string, value: Uint8Array | undefined): void {
     const tally = flight.tallies.get(identity) ?? { voters: 0, value };
-    if ((tally.voters & (1 << acceptor)) === 0)
+    if ((tally.voters & (1 << acceptor)) === 0) {
       note(this.#ctx, { kind: 'accept-rtt', acceptor, ms: this.#ctx.now - flight.since });
+      const { proposal, ballot, slot } = flight;
+      if (identity === flight.identity) tell(this.#ctx, proposal, { kind: 'accepted', acceptor, ballot, slot });
+    }
     tally.voters |= 1 << acceptor;
     tally.value ??= value;
     flight.tallies.set(identity, tally);
@@ -189,8 +233,11 @@ export class FastLog {
     this.#next = Math.max(this.#next, flight.slot + 1);
     // R12: what stands below is known, value by value; otherwise a learner that applied the slot says what it means.
     if (this.#admission === undefined || this.#fed !== flight.slot) return this.#resolve(flight, 'fast');
-    const verdict = this.#admission.check(flight.proposal.entry);
-    this.#feed(flight.slot, flight.proposal.entry);
+    const { proposal } = flight;
+    const verdict = this.#admission.check(proposal.entry);
+    this.#feed(flight.slot, proposal.entry);
+    // R15: it was sent this once, to this slot, and has no effect there.
+    if (verdict.kind === 'refused' && !proposal.retry) proposal.sent = false;
     this.#tell(flight, verdict, 'fast');
   }
 
@@ -220,23 +267,43 @@ export class FastLog {
   /** No value can get a fast quorum in this slot at this ballot. */
   #blocked(flight: Flight): void {
     const voted = [...flight.tallies.values()].filter(({ voters }) => voters !== 0).length;
-    const isCollision = voted > 1;
+    const { promised, open, ballot, slot, isTaken } = flight;
+    const isCollision = voted > 1 || isTaken;
     this.#saw(isCollision);
-    if (isCollision) note(this.#ctx, { kind: 'collision', log: this.log, slot: flight.slot });
-    const { promised, isOpen, ballot } = flight;
-    const order = compareBallots(promised, ballot);
-    if (isOpen && isFast(promised) && (order > 0 || (order === 0 && this.#watermark > flight.slot))) {
+    if (voted > 1) this.#noteCollision(flight);
+    const order = open === undefined ? -1 : compareBallots(open, ballot);
+    // An acceptor that voted at the successor, in a slot that was recovered, and did not hear of the opening names that.
+    const isOpen = open !== undefined && compareBallots(promised, successor(open)) <= 0;
+    if (isOpen && (order > 0 || (order === 0 && this.#watermark > slot))) {
       // The log was opened at another ballot since, or further up. What became of the slots between is not known here.
-      this.#ballot = promised;
+      this.#ballot = open;
       this.#next = Math.max(flight.highest + 1, this.#watermark);
       this.#fed = -1;
       return this.#again(flight);
     }
+    if (isOpen && order === 0 && isTaken) return this.#resolve(flight, 'recovered');
     const path = isCollision ? 'recovered' : 'classic';
-    if (this.#tooManyCollided()) return this.#leave('collisions', path);
+    if (this.#tooManyCollided()) return this.#leave('collided', path);
     // Who opened the ballot sees the same votes, and recovers the slot.
-    if (isCollision && ballot.round > 0) return this.#resolve(flight, path);
-    this.#leave(isCollision ? 'collisions' : 'closed', path);
+    if (isCollision && this.#hasOpener(ballot)) return this.#resolve(flight, path);
+    const isOpening = !isOpen && isFast(promised) && compareBallots(promised, ballot) > 0;
+    const why = isCollision ? 'collided' : flight.out === 0 ? 'unreachable' : 'led';
+    this.#leave(why, path, isOpening ? promised.proposer : undefined);
+  }
+
+  #noteCollision({ ballot, slot, since }: Flight): void {
+    const { log } = this;
+    // Who opened the ballot sees it there.
+    if (!ownedBy(ballot, this.#ctx.self)) note(this.#ctx, { kind: 'collision', log, slot, ballot });
+    note(this.#ctx, {
+      ...{ kind: 'quorum', phase: 'accept', protocol: 'fast', outcome: 'collision' },
+      ...{ log, ballot, ms: this.#ctx.now - since },
+    } as const);
+  }
+
+  /** Whether somebody recovers slots at this ballot: who opened it. Nobody opened ballot zero. */
+  #hasOpener(ballot: Ballot): boolean {
+    return ballot.round > 0 && this.#ctx.options.fastRecovery === 'coordinated';
   }
 
   #saw(isCollision: boolean): void {
@@ -246,7 +313,8 @@ export class FastLog {
 
   #tooManyCollided(): boolean {
     const collided = this.#collided.filter(Boolean).length;
-    return this.#collided.length >= WINDOW_MIN && collided > COLLIDED_MAX * this.#collided.length;
+    const most = (this.#ctx.options.fastCollisionsMax / 100) * this.#collided.length;
+    return this.#collided.length >= WINDOW_MIN && collided > most;
   }
 
   // ── what a learner says ──────────────────────────────────────────────────────────────────────────────────────────────
@@ -254,6 +322,8 @@ export class FastLog {
   #resolve(flight: Flight, path: Path): void {
     const { now } = this.#ctx;
     flight.resolving = { since: now, askedAt: now, path };
+    // A learner may have been heard that is past the slot: what it said is all that one will say.
+    if (this.#admission !== undefined && this.#fed > flight.slot) return this.#decide(flight, this.#admission, path);
     this.#ctx.out.push({ kind: 'load-sessions', log: this.log, slot: flight.slot + 1 });
   }
 
@@ -265,10 +335,15 @@ export class FastLog {
     this.#watermark = Math.max(this.#watermark, next);
     this.#next = Math.max(this.#next, next);
     const flight = this.#flight;
-    if (flight?.resolving === undefined || next <= flight.slot) return;
+    if (flight === undefined) return this.#pump();
+    if (flight.resolving !== undefined && next > flight.slot) this.#decide(flight, admission, flight.resolving.path);
+  }
+
+  /** The table is complete past the flight's slot. */
+  #decide(flight: Flight, admission: Admission, path: Path): void {
     const verdict = admission.check(flight.proposal.entry);
     if (verdict.kind === 'new') return this.#again(flight);
-    this.#tell(flight, verdict, flight.resolving.path);
+    this.#tell(flight, verdict, path);
   }
 
   #tell(flight: Flight, verdict: ReturnType<Admission['check']>, path: Path): void {
@@ -293,7 +368,7 @@ export class FastLog {
   // ── leaving ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
   /** The flight and all that waits go the classic way. */
-  #leave(why: 'collisions' | 'closed', path: Path): void {
+  #leave(why: FastLeft, path: Path, opener?: number): void {
     const flight = this.#flight;
     this.#flight = undefined;
     const waiting = [...(flight === undefined ? [] : [flight.proposal]), ...this.#queue.drain()];
@@ -303,9 +378,11 @@ export class FastLog {
     }
     // What happens to the log from here on is not seen.
     this.#fed = -1;
+    note(this.#ctx, { kind: 'left', log: this.log, why });
     this.#ports.toLeader(
       waiting.filter((proposal) => !proposal.done),
       why,
+      opener,
     );
   }
 
@@ -318,11 +395,11 @@ export class FastLog {
       if (now - flight.since < options.fastMs && this.#isPossible(flight)) return;
       const isVoted = [...flight.tallies.values()].some(({ voters }) => voters !== 0);
       // Who opened the ballot decides by the votes that are there.
-      if (isVoted && flight.ballot.round > 0) return this.#resolve(flight, 'recovered');
+      if (isVoted && this.#hasOpener(flight.ballot)) return this.#resolve(flight, 'recovered');
       return this.#blocked(flight);
     }
     if (now - resolving.since >= 3 * options.fastMs)
-      return this.#leave('closed', resolving.path === 'fast' ? 'classic' : resolving.path);
+      return this.#leave('unknown', resolving.path === 'fast' ? 'classic' : resolving.path);
     if (now - resolving.askedAt < options.fastMs / 4) return;
     resolving.askedAt = now;
     this.#ctx.out.push({ kind: 'load-sessions', log: this.log, slot: flight.slot + 1 });

@@ -11,13 +11,10 @@ import type { Admission, Context, Proposal } from './proposing.ts';
 
 export interface FastLogsPorts {
   readonly answer: (proposal: Proposal, answer: Answer) => void;
-  /** Gives proposals to the leader of their log, or has one elected. */
-  readonly toLeader: (proposals: readonly Proposal[]) => void;
+  /** Gives proposals to the leader of their log, or has one elected; to its opener where one is named. */
+  readonly toLeader: (log: string, proposals: readonly Proposal[], opener: number | undefined) => void;
 }
 
-/** How long a log stays with a leader before it is opened again. Milliseconds. */
-const WAIT_MS_MIN = 1_000;
-const WAIT_MS_MAX = 60_000;
 /** A log without FAST proposals for this long is not opened for them, and not kept. Milliseconds. */
 const IDLE_MS = 10_000;
 
@@ -50,13 +47,14 @@ export class FastLogs {
     if (known !== undefined) return known;
     const log = new FastLog(this.#ctx, name, {
       answer: this.#ports.answer,
-      toLeader: (proposals, why) => {
+      toLeader: (proposals, why, opener) => {
         this.wish(name);
-        if (why === 'collisions') this.#postpone(name);
+        if (why === 'collided') this.#postpone(name);
         // What is known of the log is not true any more.
         this.#logs.delete(name);
-        this.#ports.toLeader(proposals);
+        this.#ports.toLeader(name, proposals, opener);
       },
+      isOpening: () => this.#openers.get(name)?.isPreparing === true,
       onSent: (slot, identity, value) => {
         this.#openers.get(name)?.sends(slot, identity, value);
       },
@@ -67,16 +65,17 @@ export class FastLogs {
 
   /** A FAST proposal goes to a leader: one day the log should be open for such. */
   wish(log: string): void {
-    const { now } = this.#ctx;
+    const { now, options } = this.#ctx;
     const wish = this.#wishes.get(log);
-    if (wish === undefined) this.#wishes.set(log, { askedAt: now, waitMs: WAIT_MS_MIN, notBefore: now + WAIT_MS_MIN });
+    const waitMs = options.fastWaitMsMin;
+    if (wish === undefined) this.#wishes.set(log, { askedAt: now, waitMs, notBefore: now + waitMs });
     else wish.askedAt = now;
   }
 
   #postpone(log: string): void {
     const wish = this.#wishes.get(log);
     if (wish === undefined) return;
-    wish.waitMs = Math.min(WAIT_MS_MAX, 2 * wish.waitMs);
+    wish.waitMs = Math.min(this.#ctx.options.fastWaitMsMax, 2 * wish.waitMs);
     wish.notBefore = this.#ctx.now + wish.waitMs;
   }
 
@@ -93,13 +92,15 @@ export class FastLogs {
     this.#postpone(log);
   }
 
-  isOpened(log: string): boolean {
-    return this.#openers.get(log)?.isOpen === true;
+  /** Whether this proposer opened the log, or is about to. */
+  isOpener(log: string): boolean {
+    return this.#openers.has(log);
   }
 
   onAcceptor(from: number, message: FromAcceptor): void {
     const opener = this.#openers.get(message.log);
     const log = this.#logs.get(message.log);
+    const wasPreparing = opener?.isPreparing === true;
     if (message.kind === 'promised') opener?.onPromised(from, message);
     else if (message.kind === 'opened') opener?.onOpened(from, message);
     else if (message.kind === 'accepted') {
@@ -109,7 +110,16 @@ export class FastLogs {
       opener?.onRejected(from, message);
       log?.onRejected(from, message);
     }
-    if (opener?.isClosed === true) this.#openers.delete(message.log);
+    if (opener !== undefined) this.#review(opener, wasPreparing);
+  }
+
+  /** What waited for an opener goes on when it is done, one way or the other. */
+  #review(opener: Opener, wasPreparing: boolean): void {
+    if (opener.isClosed) this.#openers.delete(opener.log);
+    const log = this.#logs.get(opener.log);
+    if (!wasPreparing || opener.isPreparing) return;
+    if (opener.isOpen) log?.onOpened(opener.ballot, opener.from);
+    else log?.onNotOpened();
   }
 
   onAcceptorUp(acceptor: number): void {
@@ -122,9 +132,11 @@ export class FastLogs {
 
   onTick(): void {
     const { now } = this.#ctx;
-    for (const [name, opener] of this.#openers) {
+    for (const opener of this.#openers.values()) {
+      if (opener.isAtRest) continue;
+      const wasPreparing = opener.isPreparing;
       opener.onTick();
-      if (opener.isClosed) this.#openers.delete(name);
+      this.#review(opener, wasPreparing);
     }
     for (const [name, log] of this.#logs) {
       log.onTick();

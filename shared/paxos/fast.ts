@@ -41,22 +41,31 @@ export class FastDecree implements Attempt {
   #recoverAt: number | undefined;
   #path: Path = 'fast';
   result: AttemptResult | undefined;
-  sent = true;
+  /** The value went out at ballot zero: it, and no other, is this attempt's for good. */
+  readonly #isOut: boolean;
+  readonly #current: () => Uint8Array;
 
-  constructor(ctx: Context, log: string, entry: Uint8Array) {
+  /** `current` gives the value of somebody who still waits, for where `entry` never went out. */
+  constructor(ctx: Context, log: string, entry: Uint8Array, current: () => Uint8Array) {
     this.#ctx = ctx;
+    this.#current = current;
     this.log = log;
     this.since = ctx.now;
     this.#entry = entry;
     this.#identity = identityOf(entry);
     this.#tallies.set(this.#identity, { voters: 0, value: entry });
     // Nothing is sent at ballot zero where those that are connected are no fast quorum.
-    if (!this.#isStillPossible()) {
+    this.#isOut = this.#isStillPossible();
+    if (!this.#isOut) {
       this.#recover();
       return;
     }
     const batch = Batch.of([entry]);
     sendTo(ctx, undefined, { kind: 'accept', log, ballot: BALLOT_ZERO, first: SLOT, batch, watermark: 0 });
+  }
+
+  get sent(): boolean {
+    return this.#isOut || this.#round?.sent === true;
   }
 
   get ballot(): Ballot | undefined {
@@ -85,11 +94,14 @@ export class FastDecree implements Attempt {
     if (message.reason === 'conflict' && message.voted !== undefined)
       return this.#vote(acceptor, identityOf(message.voted), message.voted);
     // It promised a higher ballot, or its log or journal takes nothing new.
+    if (this.#recoverAt !== undefined) return;
     this.#out |= 1 << acceptor;
     this.#count();
   }
 
   #vote(acceptor: number, identity: string, value: Uint8Array | undefined): void {
+    // A Basic round decides now; it asks for these votes itself.
+    if (this.#recoverAt !== undefined) return;
     const bit = 1 << acceptor;
     const tally = this.#tallies.get(identity) ?? { voters: 0, value };
     for (const [other, { voters }] of this.#tallies)
@@ -138,10 +150,12 @@ export class FastDecree implements Attempt {
     const isCollision =
       [...this.#tallies.values()].filter(({ voters }) => voters !== 0).length > 1 || this.#others() > 0;
     this.#path = isCollision ? 'recovered' : 'classic';
-    if (isCollision) note(ctx, { kind: 'collision', log: this.log, slot: SLOT });
+    if (isCollision) note(ctx, { kind: 'collision', log: this.log, slot: SLOT, ballot: BALLOT_ZERO });
     this.#noteQuorum(isCollision ? 'collision' : this.#out === 0 ? 'timeout' : 'rejected');
     // Whoever has the most votes goes first, so that not all recover against one another.
     this.#recoverAt = isCollision && !this.#isFirst() ? ctx.now + backoffMs(ctx, 1) : ctx.now;
+    this.#tallies.clear();
+    this.#out = 0;
     this.#begin();
   }
 
@@ -162,7 +176,8 @@ export class FastDecree implements Attempt {
 
   #begin(): void {
     if (this.#round !== undefined || this.#recoverAt === undefined || this.#ctx.now < this.#recoverAt) return;
-    this.#round = new Round(this.#ctx, this.log, { kind: 'decree', entry: () => this.#entry }, SLOT);
+    const entry = this.#isOut ? (): Uint8Array => this.#entry : this.#current;
+    this.#round = new Round(this.#ctx, this.log, { kind: 'decree', entry }, SLOT);
   }
 
   /** Takes over how the Basic round ended. */
@@ -173,7 +188,7 @@ export class FastDecree implements Attempt {
       this.result = ended;
       return;
     }
-    const tries = ended.tries + 1;
+    const tries = ended.tries + (this.#isOut ? 1 : 0);
     this.#end({ ...ended, tries, path: this.#path }, this.#path === 'recovered' ? 'recovered' : 'fallback');
   }
 

@@ -77,6 +77,11 @@ export class Leader {
     return this.#state.kind === 'leading' && !this.#state.resigning;
   }
 
+  /** When it began to lead; undefined while it does not. */
+  get since(): number | undefined {
+    return this.#state.kind === 'leading' ? this.#state.since : undefined;
+  }
+
   get isResigning(): boolean {
     return this.#state.kind === 'leading' && this.#state.resigning;
   }
@@ -210,6 +215,7 @@ export class Leader {
     const leading: Leading = {
       kind: 'leading',
       ballot,
+      since: ctx.now,
       start,
       promised: phase1.promised,
       flights: [],

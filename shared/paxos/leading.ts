@@ -34,6 +34,7 @@ export interface Preparing {
 export interface Leading {
   readonly kind: 'leading';
   readonly ballot: Ballot;
+  readonly since: number;
   /** The first slot this leader sent. */
   readonly start: number;
   /** Acceptors known to have promised this ballot: the others get the Prepare again when they come back. */

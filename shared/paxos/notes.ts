@@ -11,6 +11,12 @@ export type QuorumOutcome = 'reached' | 'rejected' | 'timeout' | 'collision' | '
  */
 export type FastOutcome = 'fast' | 'coordinated' | 'recovered' | 'fallback';
 
+/**
+ * Why the FAST proposals of a log went to a leader: too many slots `collided`, or one did that nobody recovers; the log is `led` or closed;
+ * no fast quorum is connected or answers (`unreachable`); or it took too long until a learner knew what became of a slot (`unknown`).
+ */
+export type FastLeft = 'collided' | 'led' | 'unreachable' | 'unknown';
+
 export type Note =
   // acceptor
   | { readonly kind: 'promised'; readonly log: string; readonly ballot: Ballot; readonly purpose: Purpose }
@@ -82,8 +88,11 @@ export type Note =
       readonly count: number;
     }
   | { readonly kind: 'fast'; readonly log: string; readonly outcome: FastOutcome; readonly ms: number }
+  | { readonly kind: 'left'; readonly log: string; readonly why: FastLeft }
   /** Votes at a fast ballot went to several values, and none can get a fast quorum. */
-  | { readonly kind: 'collision'; readonly log: string; readonly slot: number }
+  | { readonly kind: 'collision'; readonly log: string; readonly slot: number; readonly ballot: Ballot }
+  /** Who opened a fast ballot takes the votes there for promises of its successor, `ballot`, in this slot alone. */
+  | { readonly kind: 'recovering'; readonly log: string; readonly slot: number; readonly ballot: Ballot }
   | { readonly kind: 'forwarded'; readonly log: string; readonly to: number }
   | { readonly kind: 'peer'; readonly proposer: number; readonly change: 'up' | 'silent' | 'refused' }
   | { readonly kind: 'pause'; readonly ms: number }

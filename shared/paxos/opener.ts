@@ -59,8 +59,22 @@ export class Opener {
     return this.#state.kind === 'open';
   }
 
+  get isPreparing(): boolean {
+    return this.#state.kind === 'preparing';
+  }
+
   get isClosed(): boolean {
     return this.#state.kind === 'closed';
+  }
+
+  /** Time does not matter to it: all that are connected have the log open, and no slot is undecided. */
+  get isAtRest(): boolean {
+    return this.#state.kind === 'open' && this.#slots.size === 0 && this.#notOpen(this.#state.opened) === 0;
+  }
+
+  /** Those that are connected, and did not say that the log is open there. */
+  #notOpen(opened: number): number {
+    return this.#everybody & ~opened & ~this.#ctx.down;
   }
 
   /** The first slot that takes fast votes. */
@@ -109,6 +123,7 @@ export class Opener {
     if (this.#state.kind !== 'open') return;
     if (sameBallot(message.ballot, successor(this.ballot))) return this.#onRecovered(acceptor, message);
     if (!sameBallot(message.ballot, this.ballot) || message.identity === undefined) return;
+    this.#raiseWatermark(message.watermark ?? 0);
     const slot = this.#slot(message.first);
     this.#vote(message.first, slot, acceptor, message.identity, message.voted);
   }
@@ -117,6 +132,7 @@ export class Opener {
     const state = this.#state;
     const mine = sameBallot(message.ballot, this.ballot) || sameBallot(message.ballot, successor(this.ballot));
     if (!mine || state.kind === 'closed') return;
+    if (state.kind === 'open') this.#raiseWatermark(Math.max(message.watermark, message.floor));
     if (message.voted !== undefined && message.first !== undefined && state.kind === 'open')
       this.#vote(message.first, this.#slot(message.first), acceptor, identityOf(message.voted), message.voted);
     // A higher promise ends it: whoever asked for it has the log now.
@@ -171,13 +187,16 @@ export class Opener {
 
   /** Counts the votes at f of a phase-1 quorum as promises of c, for this slot alone, and asks for votes at c. */
   #recover(first: number, slot: SlotVotes): void {
-    const { quorum, now } = this.#ctx;
+    const { quorum, now, options } = this.#ctx;
+    if (options.fastRecovery === 'classic') return;
     const voted = votersOf(slot.tallies);
     if (slot.sent !== undefined || !quorum.isPhase1(voted)) return;
     const values = [...slot.tallies.values()].filter(({ voters }) => voters !== 0);
     if (values.some(({ value }) => value === undefined)) return;
     const value = this.#pick(values as { voters: number; value: Uint8Array }[], voted);
-    if (values.length > 1) note(this.#ctx, { kind: 'collision', log: this.log, slot: first });
+    const about = { log: this.log, slot: first } as const;
+    if (values.length > 1) note(this.#ctx, { kind: 'collision', ...about, ballot: this.ballot });
+    note(this.#ctx, { kind: 'recovering', ...about, ballot: successor(this.ballot) });
     slot.sent = value;
     slot.sentAt = now;
     this.#accept(undefined, first, value);
@@ -223,8 +242,21 @@ export class Opener {
 
   #chosen(first: number, slot: SlotVotes): void {
     slot.isChosen = true;
+    slot.tallies.clear();
+    this.#advance();
+  }
+
+  #advance(): void {
     for (let next = this.#slots.get(this.#watermark); next?.isChosen === true; next = this.#slots.get(this.#watermark))
       this.#slots.delete(this.#watermark++);
+  }
+
+  /** Others know more: votes that were lost on their way here are not waited for, nor what stands above them kept. */
+  #raiseWatermark(watermark: number): void {
+    if (watermark <= this.#watermark) return;
+    this.#watermark = watermark;
+    for (const first of this.#slots.keys()) if (first < watermark) this.#slots.delete(first);
+    this.#advance();
   }
 
   #close(why: string): void {
@@ -234,7 +266,17 @@ export class Opener {
   }
 
   onAcceptorUp(acceptor: number): void {
-    if (this.#state.kind === 'open') this.#prepare(acceptor, this.#state.from, false);
+    if (this.#state.kind === 'open') this.#prepare(acceptor, this.#watermark, false);
+    else if (this.#state.kind === 'preparing') this.#prepareAgain(this.#state);
+  }
+
+  /** Asks those that have not promised all, from where their answers end. */
+  #prepareAgain(state: State & { kind: 'preparing' }): void {
+    state.sentAt = this.#ctx.now;
+    for (let acceptor = 0; acceptor < this.#ctx.quorum.size; acceptor++) {
+      const from = state.phase1.nextFrom(acceptor);
+      if (from !== undefined) this.#prepare(acceptor, from, state.phase1.isNew(acceptor));
+    }
   }
 
   onTick(): void {
@@ -242,14 +284,16 @@ export class Opener {
     const { now, options } = this.#ctx;
     if (state.kind === 'closed') return;
     if (state.kind === 'preparing') {
-      if (now - state.since >= 2 * options.timeoutMs) this.#close('no phase-1 quorum promised');
+      if (now - state.since >= 2 * options.timeoutMs) return this.#close('no phase-1 quorum promised');
+      if (now - state.sentAt >= options.resendMs) this.#prepareAgain(state);
       return;
     }
-    // Acceptors outside of the quorum get the Prepare and Any until they have both.
+    // Acceptors outside of the quorum get the Prepare and Any until they have both; who is not connected gets them when it comes.
     if (now - state.sentAt >= options.resendMs) {
       state.sentAt = now;
+      const asked = this.#notOpen(state.opened);
       for (let acceptor = 0; acceptor < this.#ctx.quorum.size; acceptor++)
-        if ((state.opened & (1 << acceptor)) === 0) this.#prepare(acceptor, state.from, false);
+        if ((asked & (1 << acceptor)) !== 0) this.#prepare(acceptor, this.#watermark, false);
     }
     for (const [first, slot] of this.#slots) this.#tickSlot(first, slot);
   }

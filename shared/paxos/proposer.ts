@@ -114,7 +114,8 @@ export class Proposer implements Machine<ProposerEvent, ProposerEffect> {
       answer: (proposal, answer) => {
         this.#answer(proposal, answer);
       },
-      toLeader: (proposals) => {
+      toLeader: (log, proposals, opener) => {
+        if (opener !== undefined && opener !== self.proposer) this.#leader(log).hint = opener;
         for (const proposal of proposals) this.#queue(proposal);
       },
     });
@@ -269,16 +270,15 @@ export class Proposer implements Machine<ProposerEvent, ProposerEffect> {
   /** Answers; a refusal of what was sent, here or before, says that its outcome is unknown (R15). */
   #answer(proposal: Proposal, answer: Answer): void {
     const outcome: Outcome = proposal.sent || proposal.retry ? 'unknown' : 'none';
-    const said =
-      answer.kind === 'refused' && answer.outcome === 'none' ? { ...answer, outcome } : this.#onWay(proposal, answer);
+    const said = answer.kind === 'refused' && answer.outcome === 'none' ? { ...answer, outcome } : answer;
     this.#ctx.out.push({ kind: 'answer', token: proposal.token, answer: said });
   }
 
-  /** What was sent FAST and went to a leader says so. */
-  #onWay({ log, path, rounds, since }: Proposal, answer: Answer): Answer {
+  /** What was sent FAST and went to a leader, this one or another, says so. */
+  #onWay({ log, path, rounds, since }: Proposal, answer: Answer, effects: ProposerEffect[]): Answer {
     if (answer.kind !== 'chosen' || path === undefined || answer.path !== undefined) return answer;
     const outcome = path === 'recovered' ? 'recovered' : 'fallback';
-    note(this.#ctx, { kind: 'fast', log, outcome, ms: this.#ctx.now - since });
+    effects.push({ kind: 'note', note: { kind: 'fast', log, outcome, ms: this.#ctx.now - since } });
     return { ...answer, path, rounds: Math.max(1, rounds) };
   }
 
@@ -286,13 +286,15 @@ export class Proposer implements Machine<ProposerEvent, ProposerEffect> {
   #settle(effects: ProposerEffect[]): ProposerEffect[] {
     const count = effects.length;
     for (let i = 0; i < count; i++) {
-      const effect = effects[i];
+      let effect = effects[i];
       if (effect?.kind !== 'answer' && effect?.kind !== 'progress') continue;
       const proposal = this.#pending.get(effect.token);
       if (proposal === undefined) continue;
       if (effect.kind === 'answer') {
         this.#close(proposal);
-        effects.push({ kind: 'ended', proposal, answer: effect.answer });
+        const answer = this.#onWay(proposal, effect.answer, effects);
+        effects[i] = effect = { ...effect, answer };
+        effects.push({ kind: 'ended', proposal, answer });
       }
       if (proposal.via === undefined) continue;
       const { id, incarnation } = proposal.via;
@@ -399,7 +401,9 @@ export class Proposer implements Machine<ProposerEvent, ProposerEffect> {
     // Who forwards does not lead, whatever was believed of it.
     const leader = this.#leader(log);
     if (leader.hint === from) leader.hint = undefined;
-    this.#queue(proposal);
+    // It came while the log was led here. A leader again would close what is being opened for it.
+    if (message.fast === true && leader.state === 'idle' && this.#fast.isOpener(log)) this.#fast.propose(proposal);
+    else this.#queue(proposal);
   }
 
   #onForwardedProgress({ id, incarnation, progress }: ForwardedProgress): void {
@@ -779,9 +783,12 @@ export class Proposer implements Machine<ProposerEvent, ProposerEffect> {
 
   /** Logs that are led here, at rest, and should be open for FAST proposals. */
   #openLogs(): void {
+    const { now, options } = this.#ctx;
     for (const log of this.#fast.due()) {
       const leader = this.#leaders.get(log);
       if (leader?.isServing !== true || leader.isBusy || this.#moves.has(log)) continue;
+      // It may be wished for since long before: who was elected, or was given the log by an operator, leads it first.
+      if (now - (leader.since ?? now) < options.fastWaitMsMin) continue;
       this.#opening.add(leader.log);
       leader.startResigning();
       this.#touch(leader);

@@ -18,6 +18,13 @@ export interface ProposerOptions {
   readonly resendMs: number;
   /** Votes at a fast ballot without a fast quorum for this long: a classic ballot decides. */
   readonly fastMs: number;
+  /** What becomes of a collision in a log that was opened: its opener decides the slot, or the log goes to a leader. */
+  readonly fastRecovery: 'coordinated' | 'classic';
+  /** Of the last 100 slots so many may collide before the log goes to a leader. */
+  readonly fastCollisionsMax: number;
+  /** How long a log stays with a leader before it is opened again: at first, and after doubling. Milliseconds. */
+  readonly fastWaitMsMin: number;
+  readonly fastWaitMsMax: number;
   /** Batches of one log under way at once: more fill a long network, fewer gather more values each. */
   readonly pipeline: number;
   readonly batchValuesMax: number;
@@ -37,6 +44,10 @@ export const PROPOSER_DEFAULTS: ProposerOptions = {
   timeoutMs: 500,
   resendMs: 200,
   fastMs: 200,
+  fastRecovery: 'coordinated',
+  fastCollisionsMax: 20,
+  fastWaitMsMin: 1_000,
+  fastWaitMsMax: 60_000,
   pipeline: 4,
   batchValuesMax: 1_000,
   batchBytesMax: 1024 * 1024,

@@ -10,14 +10,16 @@ import { messageOf } from '../../shared/base/errors.ts';
 import { casesOf, runCase, warmCluster } from './cases.ts';
 import type { CaseResult } from './cases.ts';
 import { measureFailover } from './failover.ts';
+import { measureFast } from './fast.ts';
 import { measureMemory } from './memory.ts';
 import { HELP, readOptions } from './options.ts';
 import type { BenchOptions } from './options.ts';
-import { faultsOf, ratioText, report } from './report.ts';
+import { fastPlot, faultsOf, ratioText, report } from './report.ts';
 import type { Results } from './report.ts';
 import { syncTime } from './sync-time.ts';
 import { Target } from './target.ts';
 import { measureTrace } from './trace.ts';
+import { given } from './workers.ts';
 
 const SYNC_WRITES = 300;
 
@@ -40,17 +42,23 @@ async function main(): Promise<number> {
   try {
     say('Measuring the disk …');
     const disk = await syncTime(folder, SYNC_WRITES);
-    say('Starting a cluster …');
-    cluster = await startCluster({
-      data: join(folder, 'data'),
-      portBase: 'free',
-      signal: abort.signal,
-      ...(options.profile ? { roleCommand: profiled(join(resolve('results'), `profile-${when}`)) } : {}),
-    });
-    const results = await Promise.race([measure(cluster, options, when, disk), given(abort.signal)]);
+    const begun = { ...NOTHING, when, syncTime: disk, commit: commit() };
+    let results: Results;
+    if (options.what === 'fast') results = { ...begun, fast: await measureFast(folder, options, abort.signal, say) };
+    else {
+      say('Starting a cluster …');
+      cluster = await startCluster({
+        data: join(folder, 'data'),
+        portBase: 'free',
+        signal: abort.signal,
+        ...(options.profile ? { roleCommand: profiled(join(resolve('results'), `profile-${when}`)) } : {}),
+      });
+      const measured = await Promise.race([measure(cluster, options), given(abort.signal)]);
+      results = { ...begun, ...measured };
+    }
     const file = options.out ?? join('results', `bench-${when}.json`);
-    mkdirSync(dirname(file), { recursive: true });
-    writeFileSync(file, `${JSON.stringify(results, null, 2)}\n`);
+    write(file, `${JSON.stringify(results, null, 2)}\n`);
+    if (options.svg !== undefined && results.fast !== null) write(options.svg, fastPlot(results.fast));
     if (options.json) console.log(JSON.stringify(results));
     else for (const line of report(results)) console.log(line);
     say(`Results in ${file}`);
@@ -61,12 +69,22 @@ async function main(): Promise<number> {
   }
 }
 
+/** What a run fills in. */
+const NOTHING = {
+  machine: `${String(cpus().length)} × ${cpus()[0]?.model ?? 'unknown processor'}`,
+  node: process.versions.node,
+  ...{ cases: [], failover: null, memory: null, trace: null, fast: null },
+} as const;
+
+function write(file: string, text: string): void {
+  mkdirSync(dirname(file), { recursive: true });
+  writeFileSync(file, text);
+}
+
 async function measure(
   cluster: Cluster,
   options: BenchOptions,
-  when: string,
-  disk: Results['syncTime'],
-): Promise<Results> {
+): Promise<Pick<Results, 'cases' | 'failover' | 'memory' | 'trace'>> {
   const target = new Target(cluster);
   try {
     const cases: CaseResult[] = [];
@@ -83,11 +101,6 @@ async function measure(
     }
     const withFailover = options.what === 'all' && (options.only?.test('failover') ?? true);
     return {
-      when,
-      machine: `${String(cpus().length)} × ${cpus()[0]?.model ?? 'unknown processor'}`,
-      node: process.versions.node,
-      commit: commit(),
-      syncTime: disk,
       cases,
       failover: withFailover ? await measureFailover(target, options.failovers, say) : null,
       memory: options.what === 'memory' ? await measureMemory(target, options, say) : null,
@@ -108,14 +121,6 @@ function profiled(folder: string): RoleCommand {
       ...['--cpu-prof', '--cpu-prof-dir', join(folder, role)],
       fileURLToPath(new URL(`../../services/${role}/main.js`, import.meta.url)),
     ],
-  });
-}
-
-function given(signal: AbortSignal): Promise<never> {
-  return new Promise((_, reject) => {
-    signal.addEventListener('abort', () => {
-      reject(new Error('stopped'));
-    });
   });
 }
 

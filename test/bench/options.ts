@@ -2,7 +2,7 @@
 import { parseArgs } from 'node:util';
 
 export interface BenchOptions {
-  readonly what: 'all' | 'memory' | 'trace';
+  readonly what: 'all' | 'memory' | 'trace' | 'fast';
   readonly seconds: number;
   readonly warmUpSeconds: number;
   readonly only: RegExp | undefined;
@@ -20,14 +20,17 @@ export interface BenchOptions {
   readonly to: number;
   /** Trace run: pairs of a case. */
   readonly pairs: number;
+  /** Fast run: where the plot goes. */
+  readonly svg: string | undefined;
 }
 
-export const HELP = `npm run bench -- [memory | trace] [flags]: how fast Synod is on this machine
+export const HELP = `npm run bench -- [memory | trace | fast] [flags]: how fast Synod is on this machine
 
 Starts a cluster of its own, drives it through client processes, and compares every figure with a bare gRPC server.
 
   memory           instead: is the memory of acceptors and learners flat from --from to --to proposals?
   trace            instead: what does it cost to follow the trace of all roles? With and without, in pairs
+  fast             instead: Fast Paxos beside Multi-Paxos, with messages held 5 ms each way, and 1 to 8 proposers on one log
   --seconds N      how long each case is measured (default 5; 1 with --quick)
   --only TEXT      only cases whose name matches, such as "stream" or "unary 1 " (also: failover)
   --quick          64 B only, one second each, one failover
@@ -40,6 +43,7 @@ Starts a cluster of its own, drives it through client processes, and compares ev
   --failovers N    how often the leader is killed (default 5; 1 with --quick)
   --from N --to N  memory: proposals, default 1000000 and 5000000
   --pairs N        trace: pairs of each case (default 6)
+  --svg FILE       fast: a plot of the results
 
 The exit code is 0 when every run counts: the log grew by exactly what was acknowledged. Speed never decides it.
 `;
@@ -61,6 +65,7 @@ export function readOptions(argv: readonly string[]): BenchOptions | 'help' {
         from: text,
         to: text,
         pairs: text,
+        svg: text,
       },
       ...{ quick: flag, json: flag, profile: flag, help: flag },
     },
@@ -68,7 +73,7 @@ export function readOptions(argv: readonly string[]): BenchOptions | 'help' {
   });
   if (values.help === true) return 'help';
   const [what = 'all', ...more] = positionals;
-  if ((what !== 'all' && what !== 'memory' && what !== 'trace') || more.length > 0)
+  if ((what !== 'all' && what !== 'memory' && what !== 'trace' && what !== 'fast') || more.length > 0)
     throw new Error(`${JSON.stringify(positionals.join(' '))} is not expected; see --help`);
   const via = values.via ?? 'leader';
   if (via !== 'leader' && via !== 'all') throw new Error(`--via must be leader or all, not ${JSON.stringify(via)}`);
@@ -94,5 +99,6 @@ export function readOptions(argv: readonly string[]): BenchOptions | 'help' {
     from: number('from', values.from, 1_000_000, 1_000),
     to: number('to', values.to, 5_000_000, 2_000),
     pairs: number('pairs', values.pairs, 6, 1),
+    svg: values.svg,
   };
 }

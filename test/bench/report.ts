@@ -1,7 +1,10 @@
 /** The results as tables for a person. */
 import type { CaseResult } from './cases.ts';
 import type { Failover } from './failover.ts';
+import { MODES } from './fast.ts';
+import type { Contention, FastResult, Mode } from './fast.ts';
 import type { MemoryResult } from './memory.ts';
+import { plot } from './plot.ts';
 import type { TraceCost } from './trace.ts';
 import type { SyncTime } from './sync-time.ts';
 
@@ -15,10 +18,11 @@ export interface Results {
   readonly failover: Failover | null;
   readonly memory: MemoryResult | null;
   readonly trace: readonly TraceCost[] | null;
+  readonly fast: FastResult | null;
 }
 
 export function report(results: Results): string[] {
-  const { cases, failover, memory, trace, syncTime } = results;
+  const { cases, failover, memory, trace, fast, syncTime } = results;
   return [
     '',
     `${results.machine}, Node ${results.node}. One write of 4 KiB made durable: mean ${ms(syncTime.meanMs)}, p99 ${ms(syncTime.p99Ms)}.`,
@@ -31,6 +35,7 @@ export function report(results: Results): string[] {
         ]),
     ...(memory === null ? [] : ['', ...memoryTable(memory)]),
     ...(trace === null ? [] : ['', ...traceTable(trace)]),
+    ...(fast === null ? [] : ['', ...fastTable(fast)]),
     '',
     ...targets(results),
     ...faultsOf(results).map((fault) => `DOES NOT COUNT: ${fault}`),
@@ -38,12 +43,16 @@ export function report(results: Results): string[] {
 }
 
 /** Why runs do not count; empty when all do. */
-export function faultsOf({ cases, failover, memory, trace }: Results): string[] {
+export function faultsOf({ cases, failover, memory, trace, fast }: Results): string[] {
   return [
     ...cases.flatMap(({ name, verdict }) => verdict.faults.map((fault) => `${name}: ${fault}`)),
     ...(failover?.verdict.faults ?? []).map((fault) => `failover: ${fault}`),
     ...(memory?.verdict.faults ?? []).map((fault) => `memory: ${fault}`),
     ...(trace ?? []).flatMap(({ name, faults }) => faults.map((fault) => `${name}: ${fault}`)),
+    ...(fast?.alone.faults ?? []).map((fault) => `alone: ${fault}`),
+    ...(fast?.contention ?? []).flatMap(({ mode, proposers, faults }) =>
+      faults.map((fault) => `${MODES[mode].title}, ${String(proposers)} at once: ${fault}`),
+    ),
   ];
 }
 
@@ -113,6 +122,51 @@ function traceTable(costs: readonly TraceCost[]): string[] {
   ];
 }
 
+function fastTable({ alone, contention, delayMs, acceptors }: FastResult): string[] {
+  const { fast, multi, medianRatio, ratios } = alone;
+  const range = `${Math.min(...ratios).toFixed(2)} – ${Math.max(...ratios).toFixed(2)}`;
+  const cost = ({ paths: { fast: own, recovered } }: Contention): string =>
+    recovered.count === 0 || own.count === 0 ? '–' : ms(recovered.p50Ms - own.p50Ms);
+  const at = (of: { readonly count: number; readonly p50Ms: number }): string => (of.count === 0 ? '–' : ms(of.p50Ms));
+  return [
+    `${String(acceptors)} acceptors, every message between roles held ${ms(delayMs)} each way.`,
+    `One client alone at a proposer that does not lead: FAST p50 ${ms(fast.p50Ms)}, p99 ${ms(fast.p99Ms)}; ` +
+      `Multi-Paxos p50 ${ms(multi.p50Ms)}, p99 ${ms(multi.p99Ms)}; ratio of the medians ${medianRatio.toFixed(2)} (${range}).`,
+    '',
+    ...columns(
+      ['', 'proposers', 'proposals/s', 'p50', 'p99', 'collided', 'p50 fast', 'p50 recovered', 'cost', 'p50 led'],
+      contention.map((each) => [
+        ...[
+          MODES[each.mode].title,
+          String(each.proposers),
+          count(each.perSecond),
+          ms(each.all.p50Ms),
+          ms(each.all.p99Ms),
+        ],
+        each.mode === 'multi' ? '–' : `${(each.collided * 100).toFixed(1)} %`,
+        ...[at(each.paths.fast), at(each.paths.recovered), cost(each), at(each.paths.classic)],
+      ]),
+    ),
+  ];
+}
+
+/** Throughput and collisions over the number of proposers. */
+export function fastPlot({ contention, delayMs }: FastResult): string {
+  const modes = Object.keys(MODES) as Mode[];
+  const series = (of: (each: Contention) => number): { name: string; points: [number, number][] }[] =>
+    modes.map((mode) => ({
+      name: MODES[mode].title,
+      points: contention.filter((each) => each.mode === mode).map((each) => [each.proposers, of(each)]),
+    }));
+  const x = 'proposers at once, on one log';
+  const held = `messages held ${String(delayMs)} ms each way`;
+  return plot([
+    { title: 'Throughput', x, y: `proposals a second, ${held}`, series: series(({ perSecond }) => perSecond) },
+    { title: 'Latency', x, y: 'median, ms', series: series(({ all }) => all.p50Ms) },
+    { title: 'Collisions', x, y: '% of the proposals', series: series(({ collided }) => collided * 100) },
+  ]);
+}
+
 function memoryTable({ from, to, perSecond, rows }: MemoryResult): string[] {
   return [
     `Anonymous memory at ${count(from)} and at ${count(to)} proposals (${count(perSecond)} a second):`,
@@ -124,7 +178,7 @@ function memoryTable({ from, to, perSecond, rows }: MemoryResult): string[] {
 }
 
 /** What was to be reached, and what was. They say how fast, never whether it is right. */
-function targets({ cases, failover, memory, syncTime }: Results): string[] {
+function targets({ cases, failover, memory, fast, syncTime }: Results): string[] {
   const lines: string[] = [];
   const say = (what: string, reached: boolean, value: string): void => {
     lines.push(`${reached ? 'reached ' : 'MISSED  '} ${what}: ${value}`);
@@ -151,6 +205,12 @@ function targets({ cases, failover, memory, syncTime }: Results): string[] {
       count(stream.votedPerSecond),
     );
   if (failover !== null) say('failover under 200 ms at the median', failover.medianMs < 200, ms(failover.medianMs));
+  if (fast !== null)
+    say(
+      'FAST alone at most 0.6 of the latency through a remote leader',
+      fast.alone.medianRatio <= 0.6,
+      fast.alone.medianRatio.toFixed(2),
+    );
   if (memory !== null) {
     const worst = Math.max(
       ...memory.rows.filter(({ member }) => !member.startsWith('proposer')).map(({ growth }) => growth),

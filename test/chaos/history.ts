@@ -5,7 +5,7 @@ import type { DecreeOp, LogOp } from '../linear/models.ts';
 /** How an operation ended: `none` had no effect and never will; of `unknown` nobody can tell. */
 export type Outcome = 'ok' | 'none' | 'unknown';
 
-export type OperationKind = 'propose' | 'stream' | 'read' | 'end' | 'decide' | 'look';
+export type OperationKind = 'propose' | 'stream' | 'fast' | 'read' | 'end' | 'decide' | 'look';
 
 /** One operation on the timeline. */
 export interface Moment {

@@ -40,7 +40,9 @@ async function main(): Promise<number> {
   if (hasOwnNetwork()) abortWithParent(abort);
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => abort.abort());
   const { shape, seed } = options;
-  say(`Seed ${seed}: ${shape.acceptors} acceptors, ${shape.proposers} proposers, ${shape.learners} learners …`);
+  say(
+    `Seed ${seed}: ${shape.acceptors} acceptors (${shape.quorum ?? 'majority'}), ${shape.proposers} proposers, ${shape.learners} learners …`,
+  );
   const when = new Date().toISOString();
   const file = options.out ?? join('results', `chaos-${when.replaceAll(/[:.]/g, '-')}.json`);
   const done = await run({ ...options, keep: `${file}.logs`, noNetwork, say, signal: abort.signal });

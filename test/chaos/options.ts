@@ -1,7 +1,9 @@
 /** The command line of a chaos run. What is not given is drawn from the seed. */
 import { parseArgs } from 'node:util';
 import type { Shape } from '../../deploy/local/cluster.ts';
+import { idsUpTo } from '../../deploy/local/layout.ts';
 import { Prng } from '../../shared/base/prng.ts';
+import { quorumSystem } from '../../shared/paxos/quorum-setting.ts';
 
 export interface ChaosOptions {
   readonly seconds: number;
@@ -26,7 +28,8 @@ linearizable.
 
   --seconds N      how long faults come (default 60)
   --seed N         draws the cluster and the faults (default: another one each time; it is printed)
-  --acceptors N    3, 4, 5 or 7 (default: 3 or 5, by the seed)
+  --acceptors N    3, 4, 5 or 7 (default: 3, 4 or 5, by the seed)
+  --quorum SYSTEM  as npm start takes it (default: by the seed; of four acceptors also sizes:3,2 or grid:2x2)
   --proposers N    default: 2 or 3, by the seed
   --learners N     default: 2 or 3, by the seed
   --clients N      default 4
@@ -49,7 +52,8 @@ export function readOptions(argv: readonly string[]): ChaosOptions | 'help' {
   const { values } = parseArgs({
     args: [...argv],
     options: {
-      ...{ seconds: text, seed: text, acceptors: text, proposers: text, learners: text, clients: text, rate: text },
+      ...{ seconds: text, seed: text, acceptors: text, quorum: text, proposers: text, learners: text },
+      ...{ clients: text, rate: text },
       ...{ only: text, html: text, out: text, history: flag, json: flag, help: flag },
     },
   });
@@ -61,14 +65,19 @@ export function readOptions(argv: readonly string[]): ChaosOptions | 'help' {
   };
   const seed = number('seed', values.seed, Math.floor(Math.random() * 1_000_000), 0, 2 ** 31);
   const random = new Prng(seed);
-  const drawn = { acceptors: random.pick([3, 3, 5]), proposers: random.pick([2, 3]), learners: random.pick([2, 3]) };
+  const drawn = { acceptors: random.pick([3, 4, 5]), proposers: random.pick([2, 3]), learners: random.pick([2, 3]) };
+  const system = random.pick(['majority', 'sizes:3,2', 'grid:2x2']);
   const acceptors = number('acceptors', values.acceptors, drawn.acceptors, 3, 7);
   if (acceptors === 6) throw new Error('--acceptors must be 3, 4, 5 or 7, not 6');
+  const quorum = values.quorum ?? (acceptors === 4 ? system : 'majority');
+  // Throws with the numbers where it is not safe.
+  quorumSystem(quorum, idsUpTo(acceptors));
   return {
     seed,
     seconds: number('seconds', values.seconds, 60, 1, 86_400),
     shape: {
       acceptors,
+      quorum,
       proposers: number('proposers', values.proposers, drawn.proposers, 1, 9),
       learners: number('learners', values.learners, drawn.learners, 1, 9),
     },

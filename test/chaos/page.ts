@@ -64,7 +64,10 @@ table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nu
 
 function facts({ shape, counts, judged, okBeforeFaults, ...of }: ChaosResult): string {
   const rows: readonly (readonly [string, string])[] = [
-    ['cluster', `${shape.acceptors} acceptors, ${shape.proposers} proposers, ${shape.learners} learners`],
+    [
+      'cluster',
+      `${shape.acceptors} acceptors (${shape.quorum ?? 'majority'}), ${shape.proposers} proposers, ${shape.learners} learners`,
+    ],
     ['seed', String(of.seed)],
     ['time', seconds(of.durationMs)],
     ['succeeded', count(counts.ok)],

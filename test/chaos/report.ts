@@ -10,7 +10,7 @@ export function report(result: ChaosResult): string[] {
   for (const { kind } of faults) byKind.set(kind, (byKind.get(kind) ?? 0) + 1);
   return [
     '',
-    `${shape.acceptors} acceptors, ${shape.proposers} proposers, ${shape.learners} learners, ${result.clients} clients; seed ${result.seed}, ${seconds(result.durationMs)}.`,
+    `${shape.acceptors} acceptors (${shape.quorum ?? 'majority'}), ${shape.proposers} proposers, ${shape.learners} learners, ${result.clients} clients; seed ${result.seed}, ${seconds(result.durationMs)}.`,
     `${result.machine}, Node ${result.node}.`,
     '',
     ...Object.entries(result.kinds).map(
@@ -33,7 +33,7 @@ export function report(result: ChaosResult): string[] {
 /** The flags that repeat a run. Faults come as they came; how processes ran in between does not. */
 export function again({ seconds: time, seed, shape, clients }: ChaosResult): string {
   return (
-    `--seconds ${time} --seed ${seed} --acceptors ${shape.acceptors} --proposers ${shape.proposers} ` +
+    `--seconds ${time} --seed ${seed} --acceptors ${shape.acceptors} --quorum ${shape.quorum ?? 'majority'} --proposers ${shape.proposers} ` +
     `--learners ${shape.learners} --clients ${clients}`
   );
 }

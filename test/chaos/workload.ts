@@ -21,7 +21,9 @@ const STREAM_LANES = 2;
 const TIMEOUT_MS = 3_000;
 const ATTEMPT_MS = 1_000;
 /** Logs that are written at the same time, and proposals until one of them is left. */
-const LOGS = 3;
+const LOGS = 4;
+/** Of these so many take FAST proposals alone, which keeps them open; in the others they are mixed with proposals to leaders. */
+const FAST_LOGS = 1;
 const PROPOSALS_PER_LOG = 400;
 /** Questions for one decree before the next one begins. */
 const ASKS_PER_DECREE = 6;
@@ -29,7 +31,8 @@ const ASKS_PER_DECREE = 6;
 const READ_BACK_SLOTS = 30;
 /** How often each is done, of 100. */
 const SHARES: readonly (readonly [OperationKind, number])[] = [
-  ['propose', 60],
+  ['propose', 50],
+  ['fast', 10],
   ['read', 20],
   ['end', 6],
   ['decide', 9],
@@ -49,6 +52,7 @@ export interface WorkloadOptions {
 
 interface CurrentLog {
   name: string;
+  readonly isFast: boolean;
   proposals: number;
   /** The greatest slot that was acknowledged. */
   top: number;
@@ -73,7 +77,7 @@ export class Workload {
     // Every lane waits with it.
     setMaxListeners(0, this.#stop.signal);
     this.#pauseMs = (1_000 * clients * (LANES + STREAM_LANES)) / rate;
-    this.#logs = Array.from({ length: LOGS }, () => this.#newLog());
+    this.#logs = Array.from({ length: LOGS }, (_, at) => this.#newLog(at < FAST_LOGS));
     for (let at = 0; at < clients; at++) {
       const turned = (addresses: string[]): string[] => [...addresses.slice(at), ...addresses.slice(0, at)];
       this.#clients.push(
@@ -117,8 +121,8 @@ export class Workload {
     await this.#propose(0, 'propose', 'chaos-large', bytes, (log, value) => client.propose(log, value));
   }
 
-  #newLog(): CurrentLog {
-    return { name: `chaos-${++this.#made}`, proposals: 0, top: -1 };
+  #newLog(isFast: boolean): CurrentLog {
+    return { name: `chaos-${++this.#made}`, isFast, proposals: 0, top: -1 };
   }
 
   async #lane(client: SynodClient, at: number, lane: number): Promise<void> {
@@ -134,15 +138,25 @@ export class Workload {
           await this.#end(client, at, current.name);
           break;
         case 'decide':
-          await this.#decide(client, at);
+          await this.#decide(client, at, random);
           break;
         case 'look':
           await this.#look(client, at, this.#decreeName(this.#asks - random.below(ASKS_PER_DECREE)));
           break;
+        case 'fast':
+          await this.#proposeFast(client, at, current, random);
+          break;
         default:
-          await this.#proposeIn(current, at, 'propose', random, (log, value) => client.propose(log, value));
+          if (current.isFast) await this.#proposeFast(client, at, current, random);
+          else await this.#proposeIn(current, at, 'propose', random, (log, value) => client.propose(log, value));
       }
     }
+  }
+
+  async #proposeFast(client: SynodClient, at: number, current: CurrentLog, random: Prng): Promise<void> {
+    const send = (log: string, value: Uint8Array): Promise<Proposed> =>
+      client.propose(log, value, { protocol: 'fast' });
+    await this.#proposeIn(current, at, 'fast', random, send);
   }
 
   /** Lanes that share a stream: a new one for each log, and where the last one ended. */
@@ -152,7 +166,7 @@ export class Workload {
       const random = new Prng(this.#options.seed * 1_000 + at * 10 + 5 + number);
       while (!this.#stop.signal.aborted) {
         await pause(2 * this.#pauseMs * random.next(), this.#stop.signal);
-        const current = this.#logs[at % LOGS] as CurrentLog;
+        const current = this.#logs[FAST_LOGS + (at % (LOGS - FAST_LOGS))] as CurrentLog;
         if (stream?.log !== current.name) {
           void stream?.of.finish().catch(() => undefined);
           stream = { log: current.name, of: client.proposeStream(current.name, { timeoutMs: TIMEOUT_MS }) };
@@ -174,7 +188,8 @@ export class Workload {
     random: Prng,
     send: (log: string, value: Uint8Array) => Promise<{ readonly slot: number } & Partial<Proposed>>,
   ): Promise<boolean> {
-    if (++current.proposals === PROPOSALS_PER_LOG) this.#logs[this.#logs.indexOf(current)] = this.#newLog();
+    if (++current.proposals === PROPOSALS_PER_LOG)
+      this.#logs[this.#logs.indexOf(current)] = this.#newLog(current.isFast);
     // Mostly small; now and then so large that a few fill a message.
     const bytes = random.chance(0.02) ? 20_000 + random.below(80_000) : random.below(300);
     const slot = await this.#propose(client, kind, current.name, bytes, send);
@@ -226,13 +241,14 @@ export class Workload {
     this.#options.history.log(log).operations.push({ ...times(moment), op: { kind: 'end', end } });
   }
 
-  async #decide(client: SynodClient, at: number): Promise<void> {
+  /** Who asks for one decree does so by both protocols, one beside the other. */
+  async #decide(client: SynodClient, at: number, random: Prng): Promise<void> {
     const log = this.#decreeName(this.#asks++);
     const { operations, refused, wrongOwners } = this.#options.history.decree(log);
     const { name, value } = valueOf(++this.#values, 10);
     let chosen: string | undefined;
     const moment = await this.#timed(at, 'decide', async () => {
-      const answer = await client.decide(log, value);
+      const answer = await client.decide(log, value, { protocol: random.chance(0.6) ? 'fast' : 'basic' });
       chosen = nameIn(answer.value);
       if (answer.own !== (chosen === name))
         wrongOwners.push(

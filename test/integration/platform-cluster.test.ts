@@ -263,7 +263,9 @@ describe('the flags of npm start', () => {
     expect(readOptions(['--acceptors', '4', '--quorum', 'sizes:3,2'], {})).toMatchObject({ quorum: 'sizes:3,2' });
     expect(readOptions(['--acceptors', '6', '--quorum', 'grid:2x3'], {})).toMatchObject({ acceptors: 6 });
     expect(readOptions(['--acceptors', '4'], { SYNOD_QUORUM: 'sizes:3,2' })).toMatchObject({ quorum: 'sizes:3,2' });
-    expect(() => readOptions(['--acceptors', '6'], {})).toThrow('--acceptors must be 3, 4, 5, 7, not "6"');
+    expect(() => readOptions(['--acceptors', '6'], {})).toThrow(
+      '--acceptors must be 3, 4, 5, 7, not "6"; six need another --quorum than majority',
+    );
     expect(() => readOptions(['--acceptors', '4', '--quorum', 'sizes:2,2'], {})).toThrow(
       '--quorum with 4 acceptors: quorums sizes:2,2 of 4 acceptors are not safe: phase-1 quorum 1+2 and phase-2 quorum 3+4 have no acceptor',
     );

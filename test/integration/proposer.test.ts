@@ -127,6 +127,20 @@ describe('a FAST proposal', () => {
     }
   });
 
+  test('of a decree with equal bytes as another is told whether its own was chosen, by one of the two (history d)', async () => {
+    for (let round = 0; round < 5; round++) {
+      const asked = { log: `e-${round}`, protocol: FAST, decree: true, payload: Buffer.from('same') } as const;
+      const both = await Promise.all([1, 2].map((id) => cluster.propose(id, asked)));
+      expect(both.map(({ payload }) => Buffer.from(payload).toString())).toEqual(['same', 'same']);
+      expect(both.filter(({ own }) => own)).toHaveLength(1);
+    }
+    // Control: one that sends its value again, under its own id, is told that it is its own.
+    const mine = { log: 'e-mine', protocol: FAST, decree: true, client: Buffer.alloc(16, 7) } as const;
+    const first = await cluster.propose(1, mine);
+    const again = await cluster.propose(2, { ...mine, retry: true });
+    expect([first.own, again.own]).toEqual([true, true]);
+  });
+
   test('in a log takes the next slot without a leader, and the session that it needs as well', async () => {
     const first = await cluster.propose(1, { log: 'f', protocol: FAST });
     const second = await cluster.propose(1, { log: 'f', protocol: FAST });

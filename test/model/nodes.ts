@@ -180,7 +180,7 @@ export class AcceptorInWorld extends ModelNode {
 function isForAcceptor(body: {
   kind: string;
 }): body is Extract<Parameters<AcceptorNode['post']>[0], { kind: 'proposer' }>['message'] {
-  return ['prepare', 'accept', 'resign', 'tell', 'alive'].includes(body.kind);
+  return ['prepare', 'accept', 'any', 'resign', 'tell', 'alive'].includes(body.kind);
 }
 
 function isVoteOf(record: AcceptorRecord, ballot: Ballot, slot: number): boolean {
@@ -197,16 +197,30 @@ const PROPOSER_OPTIONS: Partial<ProposerOptions> = {
   heartbeatMs: Infinity,
   probeMs: Infinity,
   resendMs: Infinity,
+  // A log that is led is opened at the next tick for which FAST proposals ask.
+  fastWaitMsMin: TIME_JUMP,
+  fastWaitMsMax: TIME_JUMP,
 };
 
 /** A stand-in for a learner's session table: it tells values apart by their bytes. Sessions are the simulator's matter. */
 class Known implements Admission {
   readonly slots = new Map<string, number>();
+  next = 0;
+
+  /** The same, of the slots below `end` alone. */
+  upTo(end: number): Known {
+    const known = new Known();
+    known.next = end;
+    for (const [entry, slot] of this.slots) if (slot < end) known.slots.set(entry, slot);
+    return known;
+  }
+
   check(entry: Uint8Array): ReturnType<Admission['check']> {
     const slot = this.slots.get(textOf(entry));
     return slot === undefined ? { kind: 'new' } : { kind: 'known', slot };
   }
   feed(slot: number, entry: Uint8Array): void {
+    this.next = slot + 1;
     if (textOf(entry) !== NO_OP && !this.slots.has(textOf(entry))) this.slots.set(textOf(entry), slot);
   }
 }
@@ -218,8 +232,11 @@ export interface ProposerLimits {
   /** Values that clients may ask this proposer for: one of each group, in the order of the groups. */
   readonly asks: readonly (readonly string[])[];
   readonly asksAfterRestart: readonly (readonly string[])[];
-  /** `fast`: a decree as well. */
-  readonly protocol: 'basic' | 'multi' | 'fast';
+  /**
+   * `basic` and `fast`: a decree. `multi`: a log. `opener`: a log, by Multi-Paxos at first and FAST from the second value on, for
+   * which it is opened. `voter`: a log, FAST.
+   */
+  readonly protocol: 'basic' | 'multi' | 'fast' | 'opener' | 'voter';
   readonly canCrash: boolean;
   /** A learner may ask this proposer once to finish the slots below this one; 0 for never. */
   readonly finishTo: number;
@@ -236,6 +253,8 @@ export class ProposerInWorld extends ModelNode {
   #now = TIME_BEGIN;
   #restarts = 0;
   #asked: string[] = [];
+  /** The table that the machine was given last, which it feeds. */
+  #known = new Known();
   #wasAskedToFinish = false;
   readonly #ballots = new Set<string>();
 
@@ -256,7 +275,9 @@ export class ProposerInWorld extends ModelNode {
     const { protocol, canCrash, finishTo } = this.#limits;
     const asks = this.#restarts > 0 ? this.#limits.asksAfterRestart : this.#limits.asks;
     const deeds: Deed[] = [{ kind: 'tick' }];
-    for (const value of asks[this.#asked.length] ?? []) deeds.push({ kind: 'ask', value, protocol });
+    const by = protocol === 'opener' ? (this.#asked.length === 0 ? 'multi' : 'fast') : protocol;
+    for (const value of asks[this.#asked.length] ?? [])
+      deeds.push({ kind: 'ask', value, protocol: by === 'voter' ? 'fast' : by });
     if (finishTo > 0 && !this.#wasAskedToFinish) deeds.push({ kind: 'finish', to: finishTo });
     // A start that sent nothing is like no start.
     if (canCrash && this.#restarts === 0 && this.#ballots.size > 0)
@@ -276,7 +297,7 @@ export class ProposerInWorld extends ModelNode {
           log: LOG,
           entry: bytesOf(value),
           protocol,
-          decree: protocol !== 'multi',
+          decree: this.#isDecree,
           retry: false,
           timeoutMs: Infinity,
         });
@@ -291,6 +312,7 @@ export class ProposerInWorld extends ModelNode {
         this.#restarts++;
         this.#incarnation = (deed.higher ? 'c' : '4').repeat(16);
         this.#asked = [];
+        this.#known = new Known();
         this.#ballots.clear();
         this.#machine = this.#start();
         return;
@@ -313,7 +335,7 @@ export class ProposerInWorld extends ModelNode {
       case 'to-acceptor':
         return this.#toAcceptor(effect);
       case 'load-sessions':
-        return this.#step({ kind: 'sessions', log: LOG, next: effect.slot, admission: new Known() });
+        return this.#loadSessions(effect.slot);
       case 'answer': {
         const { answer } = effect;
         const own = this.#asked[effect.token - 1] ?? '';
@@ -332,6 +354,22 @@ export class ProposerInWorld extends ModelNode {
       case 'progress':
       // There are no peers, nothing is trimmed, and nobody drains.
     }
+  }
+
+  get #isDecree(): boolean {
+    return this.#limits.protocol === 'basic' || this.#limits.protocol === 'fast';
+  }
+
+  /**
+   * A log of FAST proposals gets the truth, which is what this proposer itself led, or no answer: a table that lacks what was chosen
+   * would have a value proposed twice. For leaders alone it makes no difference to what is checked here.
+   */
+  #loadSessions(slot: number): void {
+    const { protocol } = this.#limits;
+    const isFast = protocol === 'opener' || protocol === 'voter';
+    if (isFast && this.#known.next < slot) return;
+    this.#known = isFast ? this.#known.upTo(slot) : new Known();
+    this.#step({ kind: 'sessions', log: LOG, next: slot, admission: this.#known });
   }
 
   #toAcceptor(effect: ProposerEffect & { kind: 'to-acceptor' }): void {
@@ -365,17 +403,20 @@ export class ProposerInWorld extends ModelNode {
       this.marks.add(`a phase ends: ${note.phase} ${note.outcome}`);
     if (note.kind === 'collision') this.marks.add('a collision');
     if (note.kind === 'fast') this.marks.add(`a fast proposal: ${note.outcome}`);
+    if (note.kind === 'opened') this.marks.add('a log is opened');
+    if (note.kind === 'left') this.marks.add(`FAST proposals go to a leader: ${note.why}`);
     if (note.kind === 'leader') this.marks.add(`a leader: ${note.change}`);
   }
 
   key(): string {
     const own = [this.#restarts, this.#incarnation[0], this.#asked, this.#wasAskedToFinish, [...this.#ballots].sort()];
-    return `${canonical(this.#machine, this.#now)} ${JSON.stringify(own)}`;
+    const table = canonical(this.#known);
+    return `${canonical(this.#machine, this.#now)} ${JSON.stringify(own)} ${table}`;
   }
 }
 
 function isForProposer(body: { kind: string }): body is Extract<ProposerEvent, { kind: 'acceptor' }>['message'] {
-  return ['promised', 'would-promise', 'rejected', 'accepted'].includes(body.kind);
+  return ['promised', 'would-promise', 'rejected', 'accepted', 'opened'].includes(body.kind);
 }
 
 export class LearnerInWorld extends ModelNode {

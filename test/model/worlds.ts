@@ -50,6 +50,16 @@ const FAST_FOUR: World = {
   proposers: [FAST_ONE, FAST_TWO],
   learners: 0,
 };
+const OPENER: ProposerLimits = { ...ONE, protocol: 'opener', asks: [['v1'], ['v2']], ballots: 2 };
+const VOTER: ProposerLimits = { ...ONE, protocol: 'voter', asks: [['v3']] };
+const OPENED: World = {
+  ...BASE,
+  proposers: [OPENER, VOTER],
+  learners: 0,
+  loses: ['tell'],
+  isLarge: true,
+  sometimes: ['a log is opened', 'a value is chosen at a fast ballot'],
+};
 const FAST_WAYS = ['a value is chosen at a fast ballot', 'a collision', 'a fast proposal: fast'];
 
 export const WORLDS: readonly World[] = [
@@ -128,7 +138,6 @@ export const WORLDS: readonly World[] = [
   {
     ...FAST_FOUR,
     name: 'fast',
-    isLarge: true,
     loses: ['tell'],
     about: 'a decree at ballot zero; four acceptors, two proposers that collide, one of which recovers',
     proposers: [FAST_ONE, { ...FAST_TWO, ballots: 0 }],
@@ -137,8 +146,22 @@ export const WORLDS: readonly World[] = [
   {
     ...FAST_FOUR,
     name: 'fast-duel',
+    about:
+      'a decree at ballot zero; four acceptors, two proposers that collide and recover against one another; no rejects',
+    loses: ['tell', 'rejected'],
+    sometimes: [
+      'a value is chosen at a fast ballot',
+      'a fast proposal: fast',
+      'a fast proposal: fallback',
+      'the value of another is proposed again',
+      'a value is chosen at two ballots',
+    ],
+  },
+  {
+    ...FAST_FOUR,
+    name: 'fast-duel-4',
     isLarge: true,
-    about: 'a decree at ballot zero; four acceptors, two proposers that collide and recover against one another',
+    about: 'the same with rejects, by which collisions are seen at once',
     loses: ['tell'],
     sometimes: [...FAST_WAYS, 'a fast proposal: recovered', 'the value of another is proposed again'],
   },
@@ -154,6 +177,21 @@ export const WORLDS: readonly World[] = [
       'a fast proposal: fallback',
       'the value of another is proposed again',
     ],
+  },
+  {
+    ...OPENED,
+    name: 'fast-open',
+    about: 'a log that its leader opens; three acceptors; who opened it and another propose at once, and it recovers',
+    proposers: [OPENER, { ...VOTER, ballots: 0 }],
+    sometimes: [...OPENED.sometimes, 'a collision', 'a phase ends: accept recovered'],
+  },
+  {
+    ...OPENED,
+    name: 'fast-open-led',
+    about: 'a log that its leader opens; three acceptors; another leader comes at any moment',
+    proposers: [OPENER, LEADS_TOO],
+    loses: ['tell', 'rejected'],
+    sometimes: [...OPENED.sometimes, 'what phase 1 found is proposed again'],
   },
   {
     ...BASE,

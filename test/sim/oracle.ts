@@ -421,10 +421,11 @@ export class Oracle {
 
   /** Positions of the acceptors whose votes in a slot at a ballot were seen to leave them, as a set of bits. */
   votersOf(name: string, slot: number, ballot: Ballot): number {
-    let most = 0;
+    let voters = 0;
+    // At a fast ballot each value has voters of its own.
     for (const sent of this.#logs.get(name)?.slots.get(slot)?.ballots.values() ?? [])
-      if (compareBallots(sent.ballot, ballot) === 0 && bits(sent.voters) >= bits(most)) most = sent.voters;
-    return most;
+      if (compareBallots(sent.ballot, ballot) === 0) voters |= sent.voters;
+    return voters;
   }
 
   /** At the end: every acknowledged proposal took effect, once, where it was said. */
@@ -485,10 +486,4 @@ export function identityBySight(ballot: Ballot, bytes: Uint8Array): string | und
 
 function text(bytes: Uint8Array): string {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('latin1');
-}
-
-function bits(set: number): number {
-  let count = 0;
-  for (let rest = set; rest !== 0; rest &= rest - 1) count++;
-  return count;
 }

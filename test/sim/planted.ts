@@ -327,6 +327,13 @@ export const PLANTED_FAULTS: readonly PlantedFault[] = [
       '    this.#accept(undefined, first, value);\n    this.#accept(undefined, first + 1, value);\n  }\n\n  /** R8',
   },
   {
+    name: 'Any is sent where the choice is not free: slots above it have votes that phase 1 found',
+    file: 'shared/paxos/opener.ts',
+    find: "if (highest + 1 > from) return this.#close('slots below are not finished');",
+    replace: 'void highest;',
+    isSeldom: true,
+  },
+  {
     name: 'a coordinated recovery counts the votes of fewer than a phase-1 quorum',
     file: 'shared/paxos/opener.ts',
     find: 'if (slot.sent !== undefined || !quorum.isPhase1(voted)) return;',
@@ -341,5 +348,11 @@ export const PLANTED_FAULTS: readonly PlantedFault[] = [
     file: 'shared/paxos/fast-log.ts',
     find: 'if (value !== undefined) return this.#lost(flight, value);',
     replace: 'if (value !== undefined) return this.#won(flight);',
+  },
+  {
+    name: 'Any is sent where it is not free: slots above are voted, and not known to be chosen',
+    file: 'shared/paxos/opener.ts',
+    find: "if (highest + 1 > from) return this.#close('slots below are not finished');",
+    replace: '',
   },
 ];

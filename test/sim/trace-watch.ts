@@ -86,12 +86,11 @@ export class TraceWatch {
   left(name: string, effect: Outgoing): void {
     if (effect.kind === 'reply') {
       const { message } = effect;
+      const to = `to ${effect.to.replace('proposer-', '')}`;
       if (message.kind === 'accepted')
-        this.#did(name, `sent accepted ${at(message)} ${message.first}+${message.count} to ${message.ballot.proposer}`);
-      else if (message.kind === 'promised')
-        this.#did(name, `sent promise ${at(message)} ${message.from} to ${message.ballot.proposer}`);
-      else if (message.kind === 'rejected')
-        this.#did(name, `sent reject ${at(message)} ${message.reason} to ${message.ballot.proposer}`);
+        this.#did(name, `sent accepted ${at(message)} ${message.first}+${message.count} ${to}`);
+      else if (message.kind === 'promised') this.#did(name, `sent promise ${at(message)} ${message.from} ${to}`);
+      else if (message.kind === 'rejected') this.#did(name, `sent reject ${at(message)} ${message.reason} ${to}`);
     } else if (effect.kind === 'publish')
       this.#did(name, `sent votes ${at(effect.votes)} ${effect.votes.first}+${effect.votes.count} to 0`);
   }

@@ -123,6 +123,7 @@ describe('what pages name', () => {
     const shown = english.flatMap((path) => pageAt(path).links.filter((link) => link.isPicture));
     expect(shown.map(({ target }) => target.replace('../pictures/', '')).sort()).toEqual([
       'basic.svg',
+      'fast.svg',
       'learner.svg',
       'multi.svg',
       'partition.svg',

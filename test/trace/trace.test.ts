@@ -1,9 +1,9 @@
 // Goal: whole exchanges, as they can be read. Method: every file of testdata is a script, `----`, and all that is said when the
 // shipped machines run it. With UPDATE=1 the second half is written anew: look at the difference before keeping it.
 //
-//   propose p1 LOG VALUE [retry] · decree p1 LOG VALUE · run MS · kill p1 · start p1 LETTER · cut A B · lose FROM TO KIND ·
-//   heal · drain p1 ·
-//   move p1 LOG TO · # a comment, which is printed too
+//   acceptors N, as the first line · propose p1 LOG VALUE [retry] · fast p1 LOG VALUE · decree p1 LOG VALUE · fast-decree p1 LOG VALUE ·
+//   run MS · kill p1 · start p1 LETTER · cut A B · lose FROM TO KIND · hold FROM TO · heal · drain p1 · move p1 LOG TO ·
+//   chart: what happened since the last one, as synodctl draws it · # a comment, which is printed too
 import { describe, expect, test } from '@jest/globals';
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -17,11 +17,17 @@ function perform(world: TraceWorld, command: string): void {
   const node = a as 'p1';
   switch (verb) {
     case '#':
+    case 'acceptors':
+    case 'chart':
       return;
     case 'propose':
-      return world.propose(node, b, c, 'multi', d === 'retry');
+      return world.propose(node, b, c, { protocol: 'multi', retry: d === 'retry' });
+    case 'fast':
+      return world.propose(node, b, c, { protocol: 'fast' });
     case 'decree':
-      return world.propose(node, b, c, 'basic');
+      return world.propose(node, b, c, { protocol: 'basic' });
+    case 'fast-decree':
+      return world.propose(node, b, c, { protocol: 'fast', decree: true });
     case 'run':
       return world.run(Number(a));
     case 'kill':
@@ -32,6 +38,8 @@ function perform(world: TraceWorld, command: string): void {
       return world.cut(a, b);
     case 'lose':
       return world.lose(a, b, c);
+    case 'hold':
+      return world.hold(a, b);
     case 'heal':
       return world.heal();
     case 'drain':
@@ -44,11 +52,13 @@ function perform(world: TraceWorld, command: string): void {
 }
 
 function runScript(script: string): string {
-  const world = new TraceWorld();
+  const [, acceptors = '3'] = /^acceptors (\d)$/m.exec(script) ?? [];
+  const world = new TraceWorld(Number(acceptors));
   const out: string[] = [];
   for (const command of script.trim().split('\n')) {
     perform(world, command);
-    out.push(command, ...world.lines.splice(0).map((line) => `  ${line}`));
+    const lines = command === 'chart' ? world.chart() : world.lines.splice(0);
+    out.push(command, ...lines.map((line) => `  ${line}`));
   }
   return `${out.join('\n')}\n`;
 }

@@ -1,18 +1,31 @@
 /**
- * The shipped machines in one room: three acceptors, two proposers, one learner, a network that is in order and loses only
- * what a script cuts, and disks that are never slow. All that is said is written down, line by line.
+ * The shipped machines in one room: three acceptors or as many as a script wants, two proposers, one learner, a network that is in
+ * order and loses only what a script cuts, or keeps what it holds, and disks that are never slow. All that is said is written down, line
+ * by line, and what the shipped traces tell of it as well, for a chart.
  */
+import { TextChart } from '../../services/cli/trace/chart.ts';
+import { Rows, lanesOf } from '../../services/cli/trace/rows.ts';
 import { Batch } from '../../shared/base/batch.ts';
+import { TraceMerger } from '../../shared/client/index.ts';
+import type { Traced } from '../../shared/client/index.ts';
+import { decodeEntry, encodeEntry } from '../../shared/machine/entry.ts';
 import { Acceptor, type AcceptorEvent } from '../../shared/paxos/acceptor.ts';
 import { formatBallot, type Owner } from '../../shared/paxos/ballot.ts';
 import { Learner, type LearnerEvent } from '../../shared/paxos/learner.ts';
 import type { AcceptorRecord, VoteRange } from '../../shared/paxos/messages.ts';
 import { Proposer, type ProposerEvent } from '../../shared/paxos/proposer.ts';
-import type { Admission } from '../../shared/paxos/proposing.ts';
+import type { Admission, ProposerEffect } from '../../shared/paxos/proposing.ts';
+import type { Machine } from '../../shared/paxos/step.ts';
 import { majority } from '../../shared/paxos/quorum.ts';
+import { AcceptorTrace } from '../../shared/runtime/trace/acceptor-trace.ts';
+import { LearnerTrace } from '../../shared/runtime/trace/learner-trace.ts';
+import { ProposerTrace } from '../../shared/runtime/trace/proposer-trace.ts';
+import { traced } from '../../shared/runtime/trace/role-trace.ts';
+import { Tracer } from '../../shared/runtime/trace/tracer.ts';
+import type { TraceQueue } from '../../shared/runtime/trace/tracer.ts';
+import type { TraceMember } from '../../shared/wire/codec/trace.ts';
 
 const TICK_MS = 25;
-const QUORUM = majority(3);
 const NO_OP = new TextEncoder().encode('no-op');
 const PROPOSERS = [1, 2];
 
@@ -30,31 +43,52 @@ const SILENT = new Set([
   'ended',
 ]);
 
+/** What a chart leaves out: a world at rest. */
+const UNDRAWN = new Set(['peer', 'synced', 'ask', 'would-promise', 'fetch']);
+const CHART_CELLS = 120;
+
+type Protocol = 'basic' | 'multi' | 'fast';
 type Node = `a${number}` | `p${number}` | 'l1';
 
 export class TraceWorld {
   now = 0;
   readonly lines: string[] = [];
-  readonly #acceptors = new Map<Node, { machine: Acceptor; records: AcceptorRecord[] }>();
-  readonly #proposers = new Map<Node, { machine: Proposer; owner: Owner }>();
-  readonly #learner = new Learner(QUORUM, 0);
+  readonly #quorum;
+  readonly #acceptors = new Map<Node, { machine: Acceptor; records: AcceptorRecord[]; trace: AcceptorTrace }>();
+  readonly #proposers = new Map<Node, { machine: Machine<ProposerEvent, ProposerEffect>; owner: Owner }>();
+  readonly #learner;
   readonly #chosen = new Map<string, Uint8Array[]>();
   readonly #cut = new Set<string>();
+  /** What is kept on the way, by sender and receiver. */
+  readonly #kept = new Map<string, (() => void)[]>();
   readonly #queue: (() => void)[] = [];
+  readonly #followed: { readonly member: TraceMember; readonly queue: TraceQueue }[] = [];
+  readonly #merger = new TraceMerger(0);
+  #rows = new Rows(false);
   #token = 0;
 
-  constructor() {
-    for (let i = 1; i <= QUORUM.size; i++) this.#acceptors.set(`a${i}`, { machine: new Acceptor(0), records: [] });
+  constructor(acceptors = 3) {
+    this.#quorum = majority(acceptors);
+    for (let i = 1; i <= acceptors; i++) {
+      const trace = new AcceptorTrace(this.#follow({ role: 'acceptor', id: i }), () => 1);
+      this.#acceptors.set(`a${i}`, { machine: new Acceptor(0), records: [], trace });
+    }
+    const ids = Array.from({ length: acceptors }, (_, at) => at + 1);
+    const trace = new LearnerTrace(this.#follow({ role: 'learner', id: 1 }), ids);
+    this.#learner = traced(new Learner(this.#quorum, 0), trace);
     for (const id of PROPOSERS) this.start(`p${id}`, 'a');
     this.run(200);
     this.lines.length = 0;
+    this.chart();
   }
 
   // ── what a script can do ─────────────────────────────────────────────────────────────────────────────────────────────
 
   start(node: Node, letter: string): void {
     const owner = { proposer: Number(node.slice(1)), incarnation: letter.repeat(16) };
-    const machine = new Proposer(owner, QUORUM, PROPOSERS, NO_OP, { probeMs: 1e9 });
+    const ids = Array.from(this.#acceptors.keys(), (name) => Number(name.slice(1)));
+    const trace = new ProposerTrace(this.#follow({ role: 'proposer', id: owner.proposer }), ids);
+    const machine = traced(new Proposer(owner, this.#quorum, PROPOSERS, NO_OP, { probeMs: 1e9 }), trace);
     this.#proposers.set(node, { machine, owner });
     this.#proposer(node, { kind: 'tick' });
   }
@@ -71,9 +105,16 @@ export class TraceWorld {
     this.#drain();
   }
 
-  propose(node: Node, log: string, value: string, protocol: 'basic' | 'multi', retry = false): void {
-    const entry = new TextEncoder().encode(value);
-    this.#proposer(node, { kind: 'propose', token: ++this.#token, log, entry, protocol, retry, timeoutMs: 5_000 });
+  propose(
+    node: Node,
+    log: string,
+    value: string,
+    how: { protocol: Protocol; decree?: boolean; retry?: boolean },
+  ): void {
+    const { protocol, decree = false, retry = false } = how;
+    const token = ++this.#token;
+    const event = { token, log, entry: entryOf(value), protocol, decree, retry, timeoutMs: 5_000 };
+    this.#proposer(node, { kind: 'propose', ...event });
     this.#drain();
   }
 
@@ -91,8 +132,44 @@ export class TraceWorld {
     this.#cut.add(`${from} ${to} ${kind}`);
   }
 
+  /** Messages in this direction are kept until all is healed. */
+  hold(from: string, to: string): void {
+    this.#kept.set(`${from} ${to}`, []);
+  }
+
   heal(): void {
     this.#cut.clear();
+    for (const kept of this.#kept.values()) this.#queue.push(...kept);
+    this.#kept.clear();
+    this.#drain();
+  }
+
+  /** What happened since the last chart, as `synodctl trace --chart` draws it. */
+  chart(): string[] {
+    const lanes = lanesOf(this.#followed.map(({ member }) => member));
+    const chart = new TextChart(lanes, CHART_CELLS, false);
+    const rows = this.#rows.flush();
+    this.#rows = new Rows(false);
+    return [chart.head(), ...rows.flatMap((row) => chart.lines(row))];
+  }
+
+  #follow(member: TraceMember): Tracer {
+    const tracer = new Tracer(() => this.now);
+    const filter = { log: undefined, proposal: undefined, queueEvents: 10_000, values: true, idle: false };
+    this.#followed.push({ member, queue: tracer.follow(filter) });
+    return tracer;
+  }
+
+  /** Everybody hands over what it told of its last step, so that the order is that of the steps. */
+  #tell(): void {
+    for (const { member, queue } of this.#followed)
+      for (const event of queue.take(Infinity)) {
+        this.#merger.push({ ...event, member, wallMs: this.now } as Traced, 0);
+        for (const each of this.#merger.take(Infinity)) {
+          const what = each.message ?? each.kind;
+          if (!UNDRAWN.has(what)) this.#rows.push(each, this.#merger.sendingOf(each));
+        }
+      }
   }
 
   run(ms: number): void {
@@ -108,7 +185,8 @@ export class TraceWorld {
   // ── the machines ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
   #send(from: string, to: string, deliver: () => void, kind = ''): void {
-    if (!this.#cut.has(`${from} ${to}`) && !this.#cut.has(`${from} ${to} ${kind}`)) this.#queue.push(deliver);
+    if (this.#cut.has(`${from} ${to}`) || this.#cut.has(`${from} ${to} ${kind}`)) return;
+    (this.#kept.get(`${from} ${to}`) ?? this.#queue).push(deliver);
   }
 
   #drain(): void {
@@ -123,7 +201,10 @@ export class TraceWorld {
     const acceptor = this.#acceptors.get(node);
     if (acceptor === undefined) return;
     const position = Number(node.slice(1)) - 1;
+    acceptor.trace.event(event);
     for (const effect of acceptor.machine.step(event, { now: this.now, random: 0.5 })) {
+      if (effect.kind === 'note') acceptor.trace.note(effect.note);
+      else if (effect.kind === 'reply' || effect.kind === 'publish') acceptor.trace.sent(effect, acceptor.trace.cause);
       switch (effect.kind) {
         case 'persist':
           acceptor.records.push(effect.record);
@@ -154,6 +235,7 @@ export class TraceWorld {
         default:
       }
     }
+    this.#tell();
   }
 
   #proposer(node: Node, event: ProposerEvent): void {
@@ -161,6 +243,7 @@ export class TraceWorld {
     if (proposer === undefined) return;
     const moment = { now: this.now, random: 0.5 };
     const effects = [...proposer.machine.step(event, moment), ...proposer.machine.step({ kind: 'turn' }, moment)];
+    this.#tell();
     for (const effect of effects) {
       switch (effect.kind) {
         case 'to-acceptor': {
@@ -214,7 +297,9 @@ export class TraceWorld {
   }
 
   #learn(event: LearnerEvent): void {
-    for (const effect of this.#learner.step(event, { now: this.now, random: 0.5 })) {
+    const effects = this.#learner.step(event, { now: this.now, random: 0.5 });
+    this.#tell();
+    for (const effect of effects) {
       if (effect.kind === 'chosen') {
         const entries = this.#chosen.get(effect.log) ?? [];
         this.#chosen.set(effect.log, [...entries, ...effect.batch.values()]);
@@ -246,7 +331,19 @@ function votesOf(records: readonly AcceptorRecord[], load: { log: string; from: 
   });
 }
 
+/** An entry that is its own id, the same one each time. */
+function entryOf(value: string): Uint8Array {
+  const payload = new TextEncoder().encode(value);
+  return encodeEntry({ kind: 'decree', client: Buffer.from(value.padEnd(16)).toString('hex').slice(0, 32), payload });
+}
+
 function word(entry: Uint8Array): string {
+  try {
+    const decoded = decodeEntry(entry);
+    if ('payload' in decoded) return new TextDecoder().decode(decoded.payload);
+  } catch {
+    // The no-op of this world is a word.
+  }
   return new TextDecoder().decode(entry);
 }
 

@@ -5,6 +5,7 @@ import { ClientError } from '../../../shared/client/index.ts';
 import { OK } from '../context.ts';
 import type { CommonOptions, Context } from '../context.ts';
 import { basic } from '../demo/basic.ts';
+import { fast } from '../demo/fast.ts';
 import { learner } from '../demo/learner.ts';
 import { multi } from '../demo/multi.ts';
 import { partition } from '../demo/partition.ts';
@@ -26,7 +27,12 @@ export interface Demo {
   readonly takes: Readonly<Record<RoleName, number>>;
   /** Roles that it is about: their lanes are drawn. */
   readonly drawn: readonly RoleName[];
+  readonly pictured?: readonly RoleName[];
   readonly omitted: StageOptions['omitted'];
+  /** Of a picture that shows the beginning alone. Default: `about`. */
+  readonly caption?: string;
+  /** Where the number of acceptors matters: those that it can be played with, and that of a cluster that is started for it. */
+  readonly acceptors?: { readonly of: readonly number[]; readonly started: number };
   readonly play: (stage: Stage) => Promise<void>;
 }
 
@@ -59,6 +65,17 @@ export const DEMOS: Readonly<Record<string, Demo>> = {
     omitted: ['promised'],
     play: learner,
   },
+  fast: {
+    about: 'A value in two message delays; two that collide, and both recoveries; too few acceptors.',
+    takes: { acceptor: 4, proposer: 2, learner: 1 },
+    drawn: ['proposer', 'acceptor'],
+    pictured: ['learner'],
+    caption: 'A value in two message delays; two that collide, and a classic recovery',
+    omitted: ['applied', 'gap', 'rejected', 'campaign', 'leader', 'resign'],
+    // With five, two may be lost and a majority is left but no fast quorum; with four a fast quorum is as large as a majority.
+    acceptors: { of: [4, 5], started: 5 },
+    play: fast,
+  },
 };
 
 /** Times that a demonstration is begun anew, on a machine that is too busy for it. */
@@ -80,9 +97,17 @@ export async function demo(name: string, options: DemoOptions, context: Context,
 }
 
 async function once(name: string, found: Demo, options: DemoOptions, context: Context, hands: Hands): Promise<void> {
-  const { about, takes, play, ...drawing } = found;
-  const stage = await Stage.open(context, { demo: name, slow: options.slow ?? false, ...drawing, hands });
+  const { about, caption = about, takes, play, acceptors, ...drawing } = found;
+  const start = acceptors === undefined ? '' : ` --acceptors ${String(acceptors.started)}`;
+  const stage = await Stage.open(context, { demo: name, slow: options.slow ?? false, ...drawing, hands, start });
   try {
+    if (acceptors !== undefined && !acceptors.of.includes(stage.acceptors.length))
+      throw new ClientError(
+        'FAILED_PRECONDITION',
+        `demo ${name} takes ${acceptors.of.map(String).join(' or ')} acceptors, and there are ${String(stage.acceptors.length)} in ${context.endpoints.source}; ` +
+          `run npm run demo -- ${name} --alone, or start such a cluster in a folder of its own: npm start -- --faults${start} --data FOLDER`,
+        'none',
+      );
     for (const [role, least] of Object.entries(takes) as [RoleName, number][]) {
       const there = stage[`${role}s`].length;
       if (there < least)
@@ -97,7 +122,7 @@ async function once(name: string, found: Demo, options: DemoOptions, context: Co
   } finally {
     await stage.close();
     // Also of one that failed: then it shows why.
-    if (options.svg !== undefined) picture(options.svg, about, stage);
+    if (options.svg !== undefined) picture(options.svg, caption, stage);
   }
 }
 

@@ -97,11 +97,8 @@ function rowOf({ id, said }: Member, before: Member | undefined, overMs: number 
 function endsOf(rates: Readonly<Record<string, number | null>>): Record<string, number | null> {
   return Object.fromEntries(
     ENDS.map((end) => {
-      const both = [rates[`multi.${end}`], rates[`basic.${end}`]];
-      return [
-        end,
-        both.some((rate) => rate === null) ? null : both.reduce<number>((sum, rate) => sum + (rate ?? 0), 0),
-      ];
+      const all = [rates[`multi.${end}`], rates[`basic.${end}`], rates[`fast.${end}`]];
+      return [end, all.some((rate) => rate === null) ? null : all.reduce<number>((sum, rate) => sum + (rate ?? 0), 0)];
     }),
   );
 }

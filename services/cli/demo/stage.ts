@@ -17,6 +17,8 @@ import type { Context } from '../context.ts';
 import type { Place, RoleName } from '../endpoints.ts';
 import { lanesOf, Rows } from '../trace/rows.ts';
 import type { Row } from '../trace/rows.ts';
+import { gather } from '../commands/gather.ts';
+import type { Member } from '../commands/gather.ts';
 import { EXIT, PartialError } from '../exit.ts';
 import type { Events, Verdict } from './claims.ts';
 import { Teller } from './teller.ts';
@@ -32,9 +34,13 @@ export interface StageOptions {
   readonly slow: boolean;
   /** Roles whose lanes are drawn: those that it is about. */
   readonly drawn: readonly RoleName[];
+  /** Roles that have lanes in a picture as well, which is not as narrow. */
+  readonly pictured?: readonly RoleName[];
   /** Events that are not drawn: what others say as well. */
   readonly omitted: readonly (TraceMessage | TraceKind)[];
   readonly hands: Hands;
+  /** More arguments of `npm start` for a cluster that it can be played on. */
+  readonly start?: string;
 }
 
 /** A demonstration that cannot go on, or whose text the events contradict. */
@@ -63,21 +69,34 @@ const HIDDEN: ReadonlySet<string> = new Set([
   ...['ask', 'would-promise', 'tell', 'fetch', 'alive', 'heartbeat', 'finish'],
 ]);
 
-export class Stage {
+interface Followed {
   readonly log: string;
+  readonly merged: MergedTrace;
+  readonly members: readonly Traced['member'][];
+  readonly stop: AbortController;
+}
+
+export class Stage {
   /** What the members told of the log, in one order. */
   readonly events: Traced[] = [];
   /** What was drawn, for a picture. */
   readonly rows: Row[] = [];
+  #isDrawing = true;
   readonly acceptors: readonly number[];
   readonly proposers: readonly number[];
   readonly learners: readonly number[];
+  /** Those of a picture. */
   readonly lanes: readonly string[];
+  readonly #drawnLanes: readonly string[];
   readonly hands: Hands;
   readonly #omitted: ReadonlySet<string>;
   readonly #context: Context;
   readonly #teller: Teller;
-  readonly #merged: MergedTrace;
+  readonly #firstLog: string;
+  #logs = 1;
+  #followed: Followed;
+  /** By the receipt of a message: its sending. */
+  readonly #sendings = new Map<Traced, Traced>();
   readonly #places: readonly Place[];
   readonly #stop = new AbortController();
   readonly #open = new Rows(false);
@@ -95,26 +114,23 @@ export class Stage {
   #claims = 0;
   #cancelFlush: (() => void) | undefined;
 
-  private constructor(
-    context: Context,
-    options: StageOptions,
-    log: string,
-    merged: MergedTrace,
-    members: readonly Traced['member'][],
-  ) {
-    this.log = log;
+  private constructor(context: Context, options: StageOptions, followed: Followed) {
+    this.#firstLog = followed.log;
     this.hands = options.hands;
     this.#omitted = new Set(options.omitted);
     this.#context = context;
-    this.#merged = merged;
+    this.#followed = followed;
     this.#places = context.endpoints.places.filter(({ listening }) => listening);
     const ids = (role: RoleName): number[] => this.#places.filter((each) => each.role === role).map(({ id }) => id);
     this.acceptors = ids('acceptor');
     this.proposers = ids('proposer');
     this.learners = ids('learner');
-    this.lanes = lanesOf(members.filter(({ role }) => options.drawn.some((each) => each === role)));
+    const lanes = (roles: readonly RoleName[]): string[] =>
+      lanesOf(followed.members.filter(({ role }) => roles.some((each) => each === role)));
+    this.#drawnLanes = lanes(options.drawn);
+    this.lanes = lanes([...options.drawn, ...(options.pictured ?? [])]);
     this.#teller = new Teller(context.io, {
-      ...{ demo: options.demo, log, json: context.json, slow: options.slow, lanes: this.lanes },
+      ...{ demo: options.demo, json: context.json, slow: options.slow, lanes: this.#drawnLanes },
       wait: (ms) => this.#sleep(ms),
     });
   }
@@ -131,35 +147,52 @@ export class Stage {
         `every member takes part in a demonstration, and ${down.map(memberName).join(', ')} ${down.length === 1 ? 'is' : 'are'} down (${endpoints.source})`,
         'none',
       );
-    await checkFaults(context, options.demo);
-    const log = `demo-${options.demo}-${randomBytes(3).toString('hex')}`;
-    const stop = new AbortController();
-    const on: { lost?: (address: string, why: string) => void } = {};
-    const merged = mergeTraces(
-      endpoints.places.map(({ address }) => address),
-      {
-        ...{ log, values: true, settleMs: SETTLE_MS, signal: stop.signal },
-        onChange: ({ address, change, why }) => {
-          if (change === 'lost') on.lost?.(address, why);
-        },
-      },
+    await checkFaults(context, options);
+    const on: { lost?: typeof Stage.prototype.onLost } = {};
+    const followed = await follow(
+      endpoints.places,
+      `demo-${options.demo}-${randomBytes(3).toString('hex')}`,
+      (...lost) => on.lost?.(...lost),
     );
-    const stage = new Stage(context, options, log, merged, await merged.ready);
-    on.lost = (address, why) => {
-      stage.#onLost(address, why);
-    };
-    const { signal } = stage.#stop;
-    signal.addEventListener('abort', () => {
-      stop.abort();
-    });
+    const stage = new Stage(context, options, followed);
+    on.lost = stage.onLost.bind(stage);
     io.signal.addEventListener('abort', stage.#end, { once: true });
-    void stage.#pump();
+    void stage.#pump(followed);
     return stage;
+  }
+
+  get log(): string {
+    return this.#followed.log;
+  }
+
+  /** Turns to another log, which nobody has used: what was told of the one before is let go. */
+  async turn(): Promise<void> {
+    await this.settle();
+    this.#flush();
+    const before = this.#followed;
+    const log = `${this.#firstLog}-${String(++this.#logs)}`;
+    this.#followed = await follow(this.#places, log, this.onLost.bind(this));
+    before.stop.abort();
+    this.events.length = 0;
+    this.#sendings.clear();
+    this.#drawn.clear();
+    void this.#pump(this.#followed);
+    this.#check();
   }
 
   /** Acceptors that are enough. */
   get quorum(): number {
     return Math.floor(this.acceptors.length / 2) + 1;
+  }
+
+  /** The sending of a message that was received, where it was seen. */
+  sendingOf(received: Traced): Traced | undefined {
+    return this.#sendings.get(received);
+  }
+
+  /** What the members say of themselves now. */
+  members(): Promise<Member[]> {
+    return gather(this.#context, { log: this.log, all: false, logsMax: 1 });
   }
 
   title(text: string): void {
@@ -177,10 +210,22 @@ export class Stage {
     this.#teller.say(text);
   }
 
+  /** The picture ends here: what is told from now on is for the text alone. */
+  picture(): void {
+    this.#flush();
+    this.#isDrawing = false;
+  }
+
+  /** Figures: one object for programs, these lines for people. */
+  figures(what: object, lines: readonly string[]): void {
+    this.#flush();
+    this.#teller.figures(what, lines);
+  }
+
   /** Says something that the events must bear out, and throws a DemoError where they do not. */
   async claim(text: string, check: Verdict): Promise<void> {
     this.#flush();
-    const checked = judged(check, this.#merged.dropped, this.#lost);
+    const checked = judged(check, this.#followed.merged.dropped, this.#lost);
     this.#claims++;
     await this.#teller.claim(text, checked);
     if (!checked.holds) throw contradiction(text, checked);
@@ -188,7 +233,7 @@ export class Stage {
 
   end(): void {
     this.#flush();
-    this.#teller.end(this.#claims, performance.now() - this.#began, this.hands.kill === undefined);
+    this.#teller.end(this.#claims, performance.now() - this.#began, this.log, this.hands.kill === undefined);
   }
 
   /** Waits for something that the events show, and gives it. Throws a DemoError when it does not come. */
@@ -268,7 +313,9 @@ export class Stage {
     this.#mayGo.add(name);
   }
 
-  #onLost(address: string, why: string): void {
+  /** The trace of a member was lost. */
+  onLost(log: string, address: string, why: string): void {
+    if (log !== this.log) return;
     const place = this.#places.find((each) => each.address === address);
     const name = place === undefined ? address : memberShort(place);
     if (!this.#mayGo.has(name)) this.#lost ??= `${name} was not followed all the time: ${why}`;
@@ -284,6 +331,7 @@ export class Stage {
 
   readonly #end = (): void => {
     this.#stop.abort();
+    this.#followed.stop.abort();
     this.#wakeAll();
   };
 
@@ -312,14 +360,18 @@ export class Stage {
     );
   }
 
-  async #pump(): Promise<void> {
+  async #pump(followed: Followed): Promise<void> {
+    const { merged, log } = followed;
     try {
-      for await (const event of this.#merged) {
-        if (event.log !== this.log) continue;
+      for await (const event of merged) {
+        if (followed !== this.#followed) return;
+        if (event.log !== log) continue;
         this.events.push(event);
+        const sending = merged.sendingOf(event);
+        if (sending !== undefined) this.#sendings.set(event, sending);
         this.#teller.event(event);
         if (this.#isDrawn(event)) {
-          this.#open.push(event, this.#merged.sendingOf(event));
+          this.#open.push(event, sending);
           // A sending is drawn where it is received.
           if (event.kind !== 'sent') this.#count++;
         }
@@ -329,9 +381,9 @@ export class Stage {
         this.#wakeAll();
       }
     } catch (error) {
-      this.#lost ??= messageOf(error);
+      if (followed === this.#followed) this.#lost ??= messageOf(error);
     }
-    this.#end();
+    if (followed === this.#followed) this.#end();
   }
 
   #isDrawn(event: Traced): boolean {
@@ -350,11 +402,10 @@ export class Stage {
     this.#cancelFlush?.();
     this.#cancelFlush = undefined;
     for (const row of this.#open.flush()) {
-      const to = row.to.filter((lane) => this.lanes.includes(lane));
-      if (!this.lanes.includes(row.from) || (row.to.length > 0 && to.length === 0)) continue;
-      const drawn = { ...row, to };
-      this.rows.push(drawn);
-      this.#teller.row(drawn);
+      const pictured = this.#isDrawing ? within(row, this.lanes) : undefined;
+      if (pictured !== undefined) this.rows.push(pictured);
+      const drawn = within(row, this.#drawnLanes);
+      if (drawn !== undefined) this.#teller.row(drawn);
     }
   }
 
@@ -385,6 +436,31 @@ export class Stage {
   }
 }
 
+/** Follows what all members tell of a log; resolves once they do. */
+async function follow(
+  places: readonly Place[],
+  log: string,
+  onLost: (log: string, address: string, why: string) => void,
+): Promise<Followed> {
+  const stop = new AbortController();
+  const merged = mergeTraces(
+    places.map(({ address }) => address),
+    {
+      ...{ log, values: true, settleMs: SETTLE_MS, signal: stop.signal },
+      onChange: ({ address, change, why }) => {
+        if (change === 'lost') onLost(log, address, why);
+      },
+    },
+  );
+  return { log, merged, members: await merged.ready, stop };
+}
+
+/** The row as far as these lanes have it; undefined where it is about others. */
+function within(row: Row, lanes: readonly string[]): Row | undefined {
+  const to = row.to.filter((lane) => lanes.includes(lane));
+  return !lanes.includes(row.from) || (row.to.length > 0 && to.length === 0) ? undefined : { ...row, to };
+}
+
 /** What was not seen cannot bear out a claim: where events are missing, none holds. `lost`: who was not followed all the time. */
 export function judged(check: Verdict, dropped: number, lost: string | undefined): Verdict {
   if (!check.holds) return check;
@@ -397,7 +473,7 @@ export function contradiction(text: string, { because }: Verdict): DemoError {
 }
 
 /** Throws, with how to start, where a member makes no faults. */
-async function checkFaults(context: Context, demo: string): Promise<void> {
+async function checkFaults(context: Context, { demo, start = '' }: StageOptions): Promise<void> {
   const { places, source } = context.endpoints;
   try {
     await Promise.all(places.map(({ address }) => faults.list(address, context.timeoutMs)));
@@ -406,7 +482,7 @@ async function checkFaults(context: Context, demo: string): Promise<void> {
     throw new ClientError(
       'FAILED_PRECONDITION',
       `the demonstration cuts members off from one another, and that is switched off in ${source}; ` +
-        `start it with npm start -- --faults, or stop it and run npm run demo -- ${demo}`,
+        `start it with npm start -- --faults${start}, or stop it and run npm run demo -- ${demo}`,
       'none',
     );
   }

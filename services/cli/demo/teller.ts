@@ -18,7 +18,6 @@ const CLAIM_MS = 2_500;
 
 export interface TellerOptions {
   readonly demo: string;
-  readonly log: string;
   readonly json: boolean;
   readonly slow: boolean;
   readonly lanes: readonly string[];
@@ -66,6 +65,11 @@ export class Teller {
     for (const line of this.#chart.lines(row)) this.#io.out(line);
   }
 
+  /** Figures: one object for programs, lines as they are for people. */
+  figures(what: object, lines: readonly string[]): void {
+    this.#say(what, ['', ...lines.map((line) => (line === '' ? '' : `   ${line}`))]);
+  }
+
   async claim(text: string, { holds, because }: Verdict): Promise<void> {
     const mark = this.#paint(holds ? GREEN : RED, holds ? '✓' : '✗');
     const [first = '', ...rest] = wrap(text, '     ');
@@ -77,13 +81,13 @@ export class Teller {
     await this.#pause(CLAIM_MS);
   }
 
-  /** `stays`: the cluster runs on, so that one can look at it. */
-  end(claims: number, ms: number, stays: boolean): void {
+  /** `log`: where something can be looked at; `stays`: the cluster runs on for that. */
+  end(claims: number, ms: number, log: string, stays: boolean): void {
     // What happens from here on belongs to no scene.
     this.#ended = true;
     const text = `${String(claims)} claims in ${ageText(ms)}, and the events bear out every one.`;
-    const more = `What is left of it: npx synodctl log --log ${this.#options.log} --all`;
-    this.#say({ done: true, claims, log: this.#options.log }, ['', text, ...(stays ? [more] : [])]);
+    const more = `What is left of it: npx synodctl log --log ${log} --all`;
+    this.#say({ done: true, claims, log }, ['', text, ...(stays ? [more] : [])]);
   }
 
   #say(fields: object, lines: readonly string[]): void {

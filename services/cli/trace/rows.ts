@@ -60,7 +60,11 @@ export class Rows {
   #message(event: Traced & { kind: 'sent' | 'received' }, send: Traced | undefined): void {
     const lane = memberShort(event.member);
     const from = memberShort(event.peer);
-    const key = `${from} ${describe(event)} ${event.log}`;
+    // Votes carry their values to one learner alone; the acceptor knows them.
+    const text = describe(
+      event.value === undefined && send?.value !== undefined ? { ...event, value: send.value } : event,
+    );
+    const key = `${from} ${text} ${event.log}`;
     for (let at = this.#open.length - 1; at >= Math.max(0, this.#open.length - LOOK_BACK); at--) {
       const each = this.#open[at];
       if (each === undefined) break;
@@ -71,7 +75,7 @@ export class Rows {
       // Something else happened to this receiver: what it received now comes after it.
       if (each.row.from === lane || each.row.to.includes(lane)) break;
     }
-    this.#add(event, from, [lane], describe(event), send, key);
+    this.#add(event, from, [lane], text, send, key);
   }
 
   #local(event: Traced): string {

@@ -13,9 +13,15 @@ export interface TracedBatch {
 }
 
 /** What is about a log as a whole. */
-const WHOLE_LOG: ReadonlySet<string> = new Set<AnyTraceEvent['kind']>(['campaign', 'leader', 'promised']);
+const WHOLE_LOG: ReadonlySet<string> = new Set<AnyTraceEvent['kind']>([
+  'campaign',
+  'leader',
+  'promised',
+  'opened',
+  'closed',
+]);
 const WHOLE_LOG_MESSAGES: ReadonlySet<string> = new Set<NonNullable<AnyTraceEvent['message']>>([
-  ...(['ask', 'prepare', 'would-promise', 'promise', 'take-over', 'resign'] as const),
+  ...(['ask', 'prepare', 'would-promise', 'promise', 'take-over', 'resign', 'any', 'opened'] as const),
 ]);
 /** Slots of the proposal that are remembered; one that is put in more of them is in trouble that other pages show. */
 const SLOTS_MAX = 64;

@@ -7,7 +7,7 @@ import type { ProposerEffect } from '../../paxos/proposing.ts';
 import type { ProposalId, TraceMember, TraceMessage } from '../../wire/codec/trace.ts';
 import { isOpening, proposalOf } from './proposal-match.ts';
 import type { TracedValues } from './proposal-match.ts';
-import { ACCEPTORS, acceptor, noteDraft, proposer, shown, valuesOf, votesOf } from './role-trace.ts';
+import { ACCEPTORS, acceptor, noteDraft, proposer, shown, shownEntry, valuesOf, votesOf } from './role-trace.ts';
 import type { MachineTrace } from './role-trace.ts';
 import type { TraceDraft, Tracer } from './tracer.ts';
 
@@ -15,6 +15,10 @@ interface Taken {
   readonly log: string;
   /** Known only while somebody looks for a proposal. */
   readonly proposal: ProposalId | undefined;
+}
+
+interface TakenHere extends Taken {
+  readonly isFast: boolean;
 }
 
 /** Proposals whose log is remembered until they are answered; of more of them the log is not told. */
@@ -25,7 +29,7 @@ export class ProposerTrace implements MachineTrace<ProposerEvent, ProposerEffect
   readonly #acceptors: readonly number[];
   #beginning = -1;
   #cause = 0;
-  readonly #taken = new Map<number, Taken>();
+  readonly #taken = new Map<number, TakenHere>();
   /** Logs of what was forwarded: by this proposer under its number, and to it under the peer and the peer's number. */
   readonly #forwarded = new Map<number, Taken>();
   readonly #forMe = new Map<string, Taken>();
@@ -82,8 +86,8 @@ export class ProposerTrace implements MachineTrace<ProposerEvent, ProposerEffect
 
   #propose({ log, token, entry, protocol }: ProposerEvent & { kind: 'propose' }): void {
     this.#cause = 0;
-    const proposal = this.tracer.wantsEntries || protocol === 'basic' ? proposalOf(entry) : undefined;
-    if (this.#taken.size < TAKEN_MAX) this.#taken.set(token, { log, proposal });
+    const proposal = this.tracer.wantsEntries || protocol !== 'multi' ? proposalOf(entry) : undefined;
+    if (this.#taken.size < TAKEN_MAX) this.#taken.set(token, { log, proposal, isFast: protocol === 'fast' });
     if (proposal !== undefined) {
       this.#cause = this.#record({ kind: 'proposed', log, count: 1, proposal, word: protocol });
       return;
@@ -121,16 +125,18 @@ export class ProposerTrace implements MachineTrace<ProposerEvent, ProposerEffect
       return;
     }
     const { slot, ballot } = answer;
+    const why = taken?.isFast === true ? (answer.path ?? 'classic') : '';
     const last = this.#answered;
-    if (proposal === undefined && last?.log === log && last.first + last.count === slot) {
+    if (proposal === undefined && why === '' && last?.log === log && last.first + last.count === slot) {
       last.count++;
       return;
     }
     this.#tellAnswered();
-    if (proposal === undefined) this.#answered = { log, ballot, first: slot, count: 1, cause: this.#cause };
+    if (proposal === undefined && why === '')
+      this.#answered = { log, ballot, first: slot, count: 1, cause: this.#cause };
     else
       this.#record({
-        ...{ kind: 'answered', log, word: 'chosen', ballot, first: slot, count: 1, proposal },
+        ...{ kind: 'answered', log, word: 'chosen', why, ballot, first: slot, count: 1, proposal },
         cause: this.#cause,
       });
   }
@@ -163,8 +169,7 @@ export class ProposerTrace implements MachineTrace<ProposerEvent, ProposerEffect
         if (this.tracer.wantsIdle) this.#sent('alive', peer, {});
         return;
       case 'any':
-        // That a log is open for fast voting is no event of the trace yet.
-        return;
+        return this.#sent('any', peer, { log: message.log, ballot: message.ballot, first: message.from });
     }
   }
 
@@ -182,12 +187,18 @@ export class ProposerTrace implements MachineTrace<ProposerEvent, ProposerEffect
         return this.#received('would-promise', peer, { log, ballot });
       case 'rejected': {
         const { first, reason: word, promised: higher } = message;
-        return this.#received('reject', peer, { log, ballot, first, higher, word, count: first === undefined ? 0 : 1 });
+        const [value, count] = [shownEntry(this.tracer, message.voted), first === undefined ? 0 : 1];
+        return this.#received('reject', peer, { log, ballot, first, higher, word, value, count });
       }
-      case 'accepted':
-        return this.#received('accepted', peer, { log, ballot, first: message.first, count: message.count });
+      case 'accepted': {
+        const { first, count } = message;
+        return this.#received('accepted', peer, {
+          ...{ log, ballot, first, count },
+          value: shownEntry(this.tracer, message.voted),
+        });
+      }
       case 'opened':
-        return;
+        return this.#received('opened', peer, { log, ballot });
     }
   }
 

@@ -53,13 +53,16 @@ export function learner(id: number): TraceMember {
 
 /** The first of a batch's payloads, where anybody wants to see it. */
 export function shown(tracer: Tracer, batch: Batch | undefined): Uint8Array | undefined {
-  if (!tracer.wantsValues || batch === undefined) return undefined;
-  const first = batch.slice(0, 1).values()[0];
-  return first === undefined ? undefined : payloadOf(first, TRACE_LIMITS.valueBytes);
+  return tracer.wantsValues ? shownEntry(tracer, batch?.slice(0, 1).values()[0]) : undefined;
 }
 
 export function valuesOf(first: number, batch: Batch | undefined): TracedValues {
   return () => (batch === undefined ? [] : [{ first, values: batch.values() }]);
+}
+
+/** The beginning of what an entry carries, where anybody wants to see it. */
+export function shownEntry(tracer: Tracer, entry: Uint8Array | undefined): Uint8Array | undefined {
+  return tracer.wantsValues && entry !== undefined ? payloadOf(entry, TRACE_LIMITS.valueBytes) : undefined;
 }
 
 export function votesOf(tracer: Tracer, votes: readonly VoteRange[]): TracedVotes[] {
@@ -87,10 +90,11 @@ export function noteDraft(note: Note): TraceDraft | undefined {
     case 'trimmed':
       return { kind: 'trimmed', log: note.log, first: note.floor };
     case 'quorum': {
-      const { log, ballot, phase, protocol, outcome: word, first, count = 0 } = note;
-      return first === undefined
-        ? { kind: 'quorum', log, ballot, phase, protocol, word }
-        : { kind: 'chosen', log, ballot, protocol, first, count };
+      const { log, ballot, phase, protocol, outcome, first, count = 0 } = note;
+      if (first !== undefined)
+        return { kind: 'chosen', log, ballot, protocol, first, count, word: outcome === 'recovered' ? outcome : '' };
+      // A collision has an event of its own.
+      return outcome === 'collision' ? undefined : { kind: 'quorum', log, ballot, phase, protocol, word: outcome };
     }
     case 'leader':
       return { kind: 'leader', log: note.log, ballot: note.ballot, word: note.change, why: note.why };
@@ -111,6 +115,15 @@ export function noteDraft(note: Note): TraceDraft | undefined {
       return { kind: 'gap', log: note.log, first: note.from, count: note.to - note.from, word: note.asked };
     case 'peer':
       return { kind: 'peer', peer: proposer(note.proposer), word: note.change };
+    case 'opened':
+      return { kind: 'opened', log: note.log, ballot: note.ballot, first: note.from };
+    case 'closed':
+      return { kind: 'closed', log: note.log, ballot: note.ballot, why: note.why };
+    case 'collision':
+    case 'recovering':
+      return { kind: note.kind, log: note.log, ballot: note.ballot, first: note.slot, count: 1 };
+    case 'left':
+      return { kind: 'left', log: note.log, word: note.why };
     case 'pause':
       return { kind: 'pause', why: `${note.ms.toFixed(0)} ms` };
     default:

@@ -1,7 +1,7 @@
 /** What a role tells of itself (proto/synod/v1/trace.proto): events as plain data, and their form on the wire. */
 import type { Ballot } from '../../paxos/ballot.ts';
 import type { Purpose, RejectReason } from '../../paxos/messages.ts';
-import type { Phase, Protocol } from '../../paxos/notes.ts';
+import type { FastLeft, Phase, Protocol } from '../../paxos/notes.ts';
 import type { TraceEvent as WireEvent, TraceProposal as WireProposal, TraceVotes } from '../gen/synod/v1/trace.ts';
 import type { TraceServiceFollowRequest } from '../gen/synod/v1/trace_service.ts';
 import { bytesOf, hexOf, ID_BYTES, logName, need, NOTHING, readBallot, readEnum, refuse, whole } from './fields.ts';
@@ -34,13 +34,14 @@ export interface TracedVotes {
 const MESSAGES = [
   ...([undefined, 'ask', 'prepare', 'would-promise', 'promise', 'reject', 'accept', 'accepted', 'votes'] as const),
   ...(['forward', 'forwarded', 'take-over', 'resign', 'finish', 'fetch', 'tell', 'alive', 'heartbeat'] as const),
+  ...(['any', 'opened'] as const),
 ] as const;
 export type TraceMessage = Exclude<(typeof MESSAGES)[number], undefined>;
 
 const KINDS = [
   ...([undefined, 'sent', 'received', 'proposed', 'answered', 'campaign', 'leader', 'quorum', 'chosen'] as const),
   ...(['no-op', 'reproposed', 'unfound', 'promised', 'voted', 'rejected', 'synced', 'trimmed'] as const),
-  ...(['learned', 'applied', 'gap', 'peer', 'pause'] as const),
+  ...(['learned', 'applied', 'gap', 'peer', 'pause', 'opened', 'closed', 'collision', 'recovering', 'left'] as const),
 ] as const;
 export type TraceKind = Exclude<(typeof KINDS)[number], undefined>;
 
@@ -99,7 +100,7 @@ export type TraceEvent =
       'quorum',
       AtBallot & Worded<'reached' | 'rejected' | 'timeout'> & { readonly phase: Phase; readonly protocol: Protocol }
     >
-  | With<'chosen', AtBallot & AtSlots & { readonly protocol: Protocol }>
+  | With<'chosen', AtBallot & AtSlots & Worded<'' | 'recovered'> & { readonly protocol: Protocol }>
   | With<'no-op' | 'reproposed' | 'unfound', AtSlots>
   | With<'promised', AtBallot & Worded<Purpose>>
   | With<'voted' | 'learned', AtBallot & AtSlots>
@@ -107,7 +108,10 @@ export type TraceEvent =
   | With<'synced' | 'trimmed' | 'applied', AtSlots>
   | With<'gap', AtSlots & Worded<'acceptors' | 'learners' | 'finish'>>
   | With<'peer', { readonly peer: TraceMember } & Worded<'up' | 'silent' | 'refused' | 'gone'>>
-  | With<'pause', unknown>;
+  | With<'pause', unknown>
+  | With<'opened' | 'collision' | 'recovering', AtBallot & AtSlots>
+  | With<'closed', AtBallot>
+  | With<'left', Worded<FastLeft>>;
 
 export const TRACE_LIMITS = {
   queueEventsMax: 262_144,
@@ -249,4 +253,8 @@ const NEEDS: Readonly<Partial<Record<TraceKind, readonly (keyof AnyTraceEvent)[]
   applied: ['first'],
   gap: ['first'],
   peer: ['peer'],
+  opened: ['ballot', 'first'],
+  closed: ['ballot'],
+  collision: ['ballot', 'first'],
+  recovering: ['ballot', 'first'],
 };

@@ -2,13 +2,19 @@
 // R8, R12). Method: an acceptor, an opener and a proposer by hand; beside the rules, what would be chosen without them.
 import { describe, expect, test } from '@jest/globals';
 import { Batch } from '../../../shared/base/batch.ts';
-import { BALLOT_ZERO, freshFast, successor, type Ballot } from '../../../shared/paxos/ballot.ts';
+import { BALLOT_ZERO, freshFast, isFast, successor, type Ballot } from '../../../shared/paxos/ballot.ts';
 import { identityOf } from '../../../shared/paxos/identity.ts';
 import type { Accept, Accepted, FromAcceptor, Rejected, ToAcceptor } from '../../../shared/paxos/messages.ts';
+import type { PeerMessage, Refused } from '../../../shared/paxos/peers.ts';
 import { Opener } from '../../../shared/paxos/opener.ts';
-import { PROPOSER_DEFAULTS, type Context } from '../../../shared/paxos/proposing.ts';
+import {
+  PROPOSER_DEFAULTS,
+  type Context,
+  type ProposerOptions,
+  type Verdict,
+} from '../../../shared/paxos/proposing.ts';
 import { grid, majority } from '../../../shared/paxos/quorum.ts';
-import { NO_OP, ProposerRig, table } from './hearts.ts';
+import { Acceptors, converse, NO_OP, ProposerRig, table } from './hearts.ts';
 import {
   accept,
   AcceptorRig,
@@ -121,13 +127,31 @@ describe('Any at an acceptor', () => {
     // In that slot, nothing below the successor is voted any more.
     expect(rig.answer(accept(F, 5, 'x'), owner(2))).toMatchObject({ kind: 'rejected', reason: 'ballot' });
   });
+
+  test('still says that the log is open at its fast ballot once slots were recovered at the successor', () => {
+    const rig = new AcceptorRig();
+    open(rig);
+    rig.answer(accept(F, 5, 'x'), owner(2));
+    const toldOpenAt = (): FromAcceptor => rig.answer(accept(ZERO, 0, 'z'), owner(3));
+    const before = { kind: 'rejected', reason: 'ballot', state: 'open', promised: F };
+    expect(toldOpenAt()).toMatchObject(before);
+    rig.answer(accept(successor(F), 5, 'y'), owner(1));
+    // Who comes new goes on at F: with the successor for an answer it would have a leader elected, which closes the log.
+    expect(toldOpenAt()).toMatchObject(before);
+    // Control: a vote of another ballot is what a candidate must get above.
+    rig.answer(accept(classic(9, 2), 5, 'y'), owner(2));
+    expect(toldOpenAt()).toMatchObject({ promised: classic(9, 2) });
+  });
 });
 
 /** An opener of four acceptors, and what it sent. */
-function openerOf(acceptors = 4): { opener: Opener; ctx: Context; sent: () => ToAcceptor[] } {
+function openerOf(
+  acceptors = 4,
+  options: Partial<ProposerOptions> = {},
+): { opener: Opener; ctx: Context; sent: () => ToAcceptor[] } {
   const ctx: Context = {
     self: owner(1),
-    options: PROPOSER_DEFAULTS,
+    options: { ...PROPOSER_DEFAULTS, ...options },
     quorum: majority(acceptors),
     noOp: NO_OP,
     now: 0,
@@ -141,8 +165,8 @@ function openerOf(acceptors = 4): { opener: Opener; ctx: Context; sent: () => To
   return { opener, ctx, sent };
 }
 
-function opened(acceptors = 4): ReturnType<typeof openerOf> {
-  const rig = openerOf(acceptors);
+function opened(acceptors = 4, options: Partial<ProposerOptions> = {}): ReturnType<typeof openerOf> {
+  const rig = openerOf(acceptors, options);
   for (const a of [0, 1, 2]) rig.opener.onPromised(a, promised(F, { watermark: 5, from: 5 }));
   rig.sent();
   return rig;
@@ -166,6 +190,23 @@ describe('who opens a log', () => {
     expect(sent()).toEqual([]);
     opener.onPromised(2, promised(F, { watermark: 2, floor: 6, from: 6 }));
     expect(sent()).toEqual([{ kind: 'tell', log: LOG, watermark: 6 }, any(F, 6)]);
+  });
+
+  test('asks again whoever did not promise, and opens though a Prepare was lost', () => {
+    const { opener, ctx, sent } = openerOf();
+    for (const a of [0, 1]) opener.onPromised(a, promised(F, { watermark: 5, from: 5 }));
+    sent();
+    ctx.now = 100;
+    opener.onTick();
+    expect(sent()).toEqual([]);
+    ctx.now = 200;
+    opener.onTick();
+    expect(ctx.out.map((e) => (e.kind === 'to-acceptor' ? [e.to, e.message.kind] : []))).toEqual([
+      [2, 'prepare'],
+      [3, 'prepare'],
+    ]);
+    opener.onPromised(3, promised(F, { watermark: 5, from: 5 }));
+    expect(opener.isOpen).toBe(true);
   });
 
   test('sends no Any where slots are voted that are not known to be chosen', () => {
@@ -221,6 +262,13 @@ describe('who opens a log', () => {
     ).toEqual(['y']);
   });
 
+  test('leaves collisions to a leader where recovery is set to classic', () => {
+    const { opener, sent } = opened(4, { fastRecovery: 'classic' });
+    for (const [a, value] of ['x', 'x', 'y', 'y'].entries())
+      opener.onAccepted(a, voted(F, 5, value, { voted: bytes(value) }));
+    expect(sent()).toEqual([]);
+  });
+
   test('sends one value a slot at the successor, for ever (R2)', () => {
     const { opener, ctx, sent } = opened();
     for (const [a, value] of ['x', 'y', 'y'].entries())
@@ -234,6 +282,52 @@ describe('who opens a log', () => {
       .filter((m) => m.kind === 'accept')
       .map((m) => words(m.batch));
     expect(new Set(values)).toEqual(new Set(['y']));
+  });
+
+  test('forgets slots that others know to be chosen, though it missed their votes', () => {
+    const recoveries = (watermark: number): number[] => {
+      const { opener, ctx, sent } = opened();
+      // Of slot 5 it hears two votes of those that chose it; in slot 6 all votes.
+      for (const a of [0, 1]) opener.onAccepted(a, voted(F, 5, 'x', { voted: bytes('x') }));
+      for (const a of [0, 1, 2]) opener.onAccepted(a, voted(F, 6, 'y', { voted: bytes('y') }));
+      opener.onAccepted(0, voted(F, 7, 'z', { voted: bytes('z'), watermark }));
+      sent();
+      // A late third vote for slot 5 would have it recovered, and slots kept until then.
+      opener.onAccepted(3, voted(F, 5, 'other', { voted: bytes('other') }));
+      ctx.now = 300;
+      opener.onTick();
+      return sent().flatMap((m) => (m.kind === 'accept' ? [m.first] : []));
+    };
+    expect(recoveries(7)).toEqual([]);
+    // Control: as long as nobody says so, it is decided.
+    expect(recoveries(5)).toEqual([5]);
+  });
+
+  test('asks an acceptor that comes back for no more than is undecided', () => {
+    const { opener, sent } = opened();
+    opener.onAccepted(0, voted(F, 900, 'z', { voted: bytes('z'), watermark: 900 }));
+    opener.onAcceptorUp(3);
+    expect(sent()).toEqual([expect.objectContaining({ kind: 'prepare', ballot: F, from: 900 })]);
+  });
+
+  test('rests once all that are connected have the log open and no slot is undecided: many logs may stay open', () => {
+    const { opener, ctx, sent } = opened();
+    ctx.down = 0b1000;
+    ctx.now = 1_000;
+    opener.onTick();
+    const asked = (): ToAcceptor[] => sent().filter((m) => m.kind === 'prepare');
+    expect([asked().length, opener.isAtRest]).toEqual([3, false]);
+    for (const a of [0, 1, 2]) opener.onOpened(a, { kind: 'opened', log: LOG, ballot: F });
+    ctx.now = 2_000;
+    opener.onTick();
+    expect([asked().length, opener.isAtRest]).toEqual([0, true]);
+    // Controls: a slot with votes, and an acceptor that came back.
+    opener.onAccepted(0, voted(F, 5, 'x', { voted: bytes('x') }));
+    expect(opener.isAtRest).toBe(false);
+    for (const a of [1, 2]) opener.onAccepted(a, voted(F, 5, 'x', { voted: bytes('x') }));
+    expect(opener.isAtRest).toBe(true);
+    ctx.down = 0;
+    expect(opener.isAtRest).toBe(false);
   });
 
   test('stops when a higher ballot is promised', () => {
@@ -287,6 +381,11 @@ function sessions(rig: ProposerRig, next: number, known: Record<string, number> 
   rig.step({ kind: 'sessions', log: LOG, next, admission: table(known) });
 }
 
+const EXPIRED: Refused = {
+  ...({ kind: 'refused', code: 'FAILED_PRECONDITION', message: 'expired', outcome: 'none' } as const),
+  leader: undefined,
+};
+
 function said(rig: ProposerRig, token: number): unknown[] {
   const answer = rig.answerTo(token);
   return answer?.kind === 'chosen' ? [answer.slot, answer.path, answer.rounds] : [answer?.code ?? 'no answer'];
@@ -305,6 +404,15 @@ describe('a FAST proposal in a log', () => {
     expect(rig.take('accept').map((m) => [m.first, m.watermark])).toContainEqual([1, 1]);
     for (const a of [1, 2, 3]) rig.from(a, voted(ZERO, 1, 'y'));
     expect(said(rig, next)).toEqual([1, 'fast', 1]);
+  });
+
+  test('says who voted for it as it happens, where its caller asks', () => {
+    const rig = rigOf();
+    rig.propose('x', { protocol: 'fast', decree: false, progress: true });
+    rig.from(0, votedFor(ZERO, 0, 'other'));
+    for (const a of [1, 2, 2]) rig.from(a, voted(ZERO, 0, 'x'));
+    const told = rig.out.flatMap((e) => (e.kind === 'progress' ? [e.progress] : []));
+    expect(told).toEqual([1, 2].map((acceptor) => ({ kind: 'accepted', acceptor, ballot: ZERO, slot: 0 })));
   });
 
   test('that loses its slot goes to the next, as a retry, and knows what stands below', () => {
@@ -334,6 +442,14 @@ describe('a FAST proposal in a log', () => {
     expect(said(rig, token)).toEqual([4, 'fast', 2]);
   });
 
+  test('is answered at once where a learner that applied the slot was heard before the votes', () => {
+    const rig = rigOf();
+    const token = propose(rig, 'x');
+    sessions(rig, 1, { x: 0 });
+    for (const a of [0, 1, 2]) rig.from(a, voted(ZERO, 0, 'x'));
+    expect(said(rig, token)).toEqual([0, 'fast', 1]);
+  });
+
   test('has one effect (R12): where the table has it at an earlier slot, that is the answer', () => {
     const rig = rigOf();
     const token = propose(rig, 'x');
@@ -341,6 +457,25 @@ describe('a FAST proposal in a log', () => {
     for (const a of [0, 1, 2]) rig.from(a, votedFor(ZERO, 0, 'x-again'));
     for (const a of [0, 1, 2]) rig.from(a, voted(ZERO, 1, 'x'));
     expect(said(rig, token)).toEqual([0, 'fast', 2]);
+  });
+
+  test('is refused without an effect where the table refuses it at its first attempt, and with an unknown one at a retry (R15)', () => {
+    const expired = { ...table(), check: () => ({ kind: 'refused' as const, refused: EXPIRED }) };
+    const outcome = (retry: boolean, loses: boolean): string | undefined => {
+      const rig = rigOf();
+      rig.step({ kind: 'sessions', log: LOG, next: 0, admission: expired });
+      const token = rig.propose('x', { protocol: 'fast', decree: false, retry });
+      rig.step({ kind: 'sessions', log: LOG, next: 0, admission: expired });
+      if (loses) for (const a of [0, 1, 2]) rig.from(a, votedFor(ZERO, 0, 'other'));
+      expect(rig.answerTo(token)).toBeUndefined();
+      for (const a of [0, 1, 2]) rig.from(a, voted(ZERO, loses ? 1 : 0, 'x'));
+      const answer = rig.answerTo(token);
+      return answer?.kind === 'refused' ? answer.outcome : undefined;
+    };
+    expect(outcome(false, false)).toBe('none');
+    // Controls: what was sent before, by the client or from here, may have had its effect before the session expired.
+    expect(outcome(true, false)).toBe('unknown');
+    expect(outcome(false, true)).toBe('unknown');
   });
 
   test('that collides at ballot zero goes to a leader, who prepares: nobody recovers there by counting votes', () => {
@@ -353,6 +488,25 @@ describe('a FAST proposal in a log', () => {
     const kinds = rig.out.flatMap((e) => (e.kind === 'to-acceptor' ? [e.message] : []));
     expect(kinds.map((m) => m.kind)).toEqual(['prepare']);
     expect(rig.notes().map((n) => n.kind)).toContain('collision');
+    expect(rig.notes()).toContainEqual(expect.objectContaining({ kind: 'quorum', outcome: 'collision', log: LOG }));
+  });
+
+  test('that collides and is brought to its end by its own proposer as leader says the way it took, and is counted once', () => {
+    const rig = rigOf();
+    const acceptors = new Acceptors(4);
+    for (const a of [2, 3]) acceptors.give(a, owner(2), accept(ZERO, 0, 'y'));
+    const token = propose(rig, 'x');
+    converse(rig, owner(1), acceptors);
+    expect(rig.machine.leaderOf(LOG)).toBe(1);
+    const [slot, path] = said(rig, token);
+    expect([typeof slot, path]).toEqual(['number', 'recovered']);
+    expect(rig.notes().flatMap((n) => (n.kind === 'fast' ? [n.outcome] : []))).toEqual(['recovered']);
+    // What comes while the log is led did not collide.
+    rig.out.length = 0;
+    const next = propose(rig, 'z');
+    converse(rig, owner(1), acceptors);
+    expect(said(rig, next)[1]).toBe('classic');
+    expect(rig.notes().flatMap((n) => (n.kind === 'fast' ? [n.outcome] : []))).toEqual(['fallback']);
   });
 
   test('goes on at the ballot at which the log was opened since, above what was voted', () => {
@@ -364,6 +518,20 @@ describe('a FAST proposal in a log', () => {
     expect(rig.take('accept').map((m) => [m.ballot, m.first])).toEqual([[F, 7]]);
   });
 
+  test('goes on there too where one acceptor voted at the successor and did not hear of the opening', () => {
+    const reopened = (higher: Ballot): number[] => {
+      const rig = rigOf();
+      propose(rig, 'x');
+      rig.out.length = 0;
+      rig.from(0, rejected(ZERO, F, { first: 0, reason: 'ballot', state: 'open', highest: 6, watermark: 5 }));
+      rig.from(1, rejected(ZERO, higher, { first: 0, reason: 'ballot', state: 'closed', highest: 6 }));
+      return rig.take('accept').map((m) => m.first);
+    };
+    expect(reopened(successor(F))).toEqual([7]);
+    // Control: a ballot above the successor means that the log is another's now.
+    expect(reopened(classic(4, 2))).toEqual([]);
+  });
+
   test('goes to the leader of a log that is led, and says so', () => {
     const rig = rigOf();
     const token = propose(rig, 'x');
@@ -373,11 +541,176 @@ describe('a FAST proposal in a log', () => {
     expect(said(rig, token)).toEqual(['no answer']);
   });
 
+  /** The log is found open at F from slot 5 on, and four votes there are split. */
+  function collided(options: Partial<ProposerOptions>): ProposerRig {
+    const rig = new ProposerRig(owner(1), [], options, 4);
+    propose(rig, 'x');
+    for (const a of [0, 1])
+      rig.from(a, rejected(ZERO, F, { first: 0, reason: 'ballot', state: 'open', highest: 4, watermark: 5 }));
+    rig.out.length = 0;
+    for (const a of [0, 1]) rig.from(a, voted(F, 5, 'x'));
+    for (const a of [2, 3]) rig.from(a, votedFor(F, 5, 'y'));
+    return rig;
+  }
+
+  test('that collides where the log was opened waits for who opened it, and asks a learner what became of the slot', () => {
+    const rig = collided({});
+    expect(rig.out).toContainEqual({ kind: 'load-sessions', log: LOG, slot: 6 });
+    expect(rig.take('prepare')).toEqual([]);
+  });
+
+  test('that comes to a slot which is recovered already waits for it too, and does not close the log', () => {
+    const late = (ballotThere: Ballot): ProposerRig => {
+      const rig = rigOf();
+      propose(rig, 'x');
+      for (const a of [0, 1])
+        rig.from(a, rejected(ZERO, F, { first: 0, reason: 'ballot', state: 'open', highest: 4, watermark: 5 }));
+      rig.out.length = 0;
+      for (const a of [0, 1])
+        rig.from(a, rejected(F, ballotThere, { first: 5, reason: 'ballot', state: 'open', highest: 5, watermark: 5 }));
+      return rig;
+    };
+    const rig = late(F);
+    expect(rig.out).toContainEqual({ kind: 'load-sessions', log: LOG, slot: 6 });
+    expect(rig.take('prepare')).toEqual([]);
+    // A learner applied the slot, and the value of another is there: the next slot of the log, which is open still.
+    sessions(rig, 6);
+    expect(rig.take('accept').map((m) => [m.ballot, m.first])).toEqual([[F, 6]]);
+    // Control: where somebody else's ballot is above the one that is open, a leader is needed.
+    expect(late(classic(4, 2)).take('prepare')).toHaveLength(1);
+  });
+
+  test('that collides there goes to a leader where recovery is set to classic', () => {
+    const rig = collided({ fastRecovery: 'classic' });
+    expect(rig.out.some((e) => e.kind === 'load-sessions' && e.slot === 6)).toBe(false);
+    expect(rig.take('prepare').map((m) => m.purpose)).toEqual(['lead']);
+  });
+
   test('a value is not sent twice in one slot at one ballot: a batch of one, every time', () => {
     const rig = rigOf();
     propose(rig, 'x');
     propose(rig, 'y');
     const sent = rig.take('accept');
     expect(sent.map((m) => [m.first, m.batch.count, m.batch.equals(Batch.of([bytes('x')]))])).toEqual([[0, 1, true]]);
+  });
+});
+
+describe('a proposer that is about to open a log', () => {
+  const forwarded = (id: number, value: string, isFast: boolean): PeerMessage => ({
+    ...{ kind: 'forward', id, incarnation: owner(2).incarnation, log: LOG, entry: bytes(value), retry: false },
+    ...{ relayed: false, fast: isFast, timeoutMs: 5_000, progress: false },
+  });
+
+  /** It led the log, and has just asked for promises of a fast ballot. */
+  function opening(): { rig: ProposerRig; acceptors: Acceptors; run: () => void } {
+    const rig = new ProposerRig(owner(1), [2], { fastWaitMsMin: 100 }, 4);
+    const acceptors = new Acceptors(4);
+    const run = (): void => {
+      converse(rig, owner(1), acceptors);
+    };
+    rig.peer(2, forwarded(1, 'a', true));
+    run();
+    rig.out.length = 0;
+    for (let ticks = 0; ticks < 6; ticks++) {
+      rig.hear(2);
+      rig.tick(25);
+    }
+    expect(purposes(rig)).toEqual(['open']);
+    return { rig, acceptors, run };
+  }
+
+  test('leads first for as long as is set, however long ago FAST was asked for', () => {
+    const rig = new ProposerRig(owner(1), [2], { fastWaitMsMin: 500 }, 4);
+    const acceptors = new Acceptors(4);
+    const pass = (ms: number): string[] => {
+      rig.out.length = 0;
+      for (let passed = 0; passed < ms; passed += 25) {
+        rig.hear(2);
+        rig.tick(25);
+      }
+      return purposes(rig);
+    };
+    // FAST is asked for while another one leads; then the log comes here.
+    rig.hear(2);
+    rig.peer(2, { kind: 'led-change', full: true, added: [{ log: LOG, ballot: classic(1, 2) }], removed: [] });
+    propose(rig, 'a');
+    const answer = { kind: 'chosen', slot: 0, ballot: undefined, entry: undefined, leader: 2 } as const;
+    rig.peer(2, { kind: 'forwarded', id: 1, incarnation: owner(1).incarnation, answer });
+    rig.peer(2, { kind: 'led-change', full: true, added: [], removed: [] });
+    pass(700);
+    rig.out.length = 0;
+    rig.peer(2, forwarded(1, 'b', false));
+    converse(rig, owner(1), acceptors);
+    expect(pass(400)).toEqual([]);
+    // Control: not for ever.
+    expect(pass(200)).toEqual(['open']);
+  });
+
+  const purposes = (rig: ProposerRig): string[] =>
+    rig.out.flatMap((e) => (e.kind === 'to-acceptor' && e.message.kind === 'prepare' ? [e.message.purpose] : []));
+
+  const sentFast = (rig: ProposerRig): (string | undefined)[] =>
+    rig.out.flatMap((e) =>
+      e.kind === 'to-acceptor' && e.message.kind === 'accept' && isFast(e.message.ballot)
+        ? [words(e.message.batch)]
+        : [],
+    );
+
+  test('keeps FAST proposals until it has, its own and those that a peer sent to the leader that it was', () => {
+    const { rig, run } = opening();
+    rig.peer(2, forwarded(2, 'b', true));
+    const token = propose(rig, 'c');
+    expect([purposes(rig), sentFast(rig)]).toEqual([['open'], []]);
+    run();
+    expect(purposes(rig)).toEqual(['open']);
+    expect(sentFast(rig)).toEqual(['b', 'c']);
+    expect(said(rig, token)).toEqual([expect.any(Number), 'fast', 1]);
+    const answers = rig.out.flatMap((e) => (e.kind === 'to-peer' && e.message.kind === 'forwarded' ? [e.message] : []));
+    expect(answers).toEqual([expect.objectContaining({ id: 2, answer: expect.objectContaining({ path: 'fast' }) })]);
+  });
+
+  test('sends nothing for a peer that no learner could apply', () => {
+    const sentFor = (verdict: Verdict): (string | undefined)[] => {
+      const { rig, acceptors } = opening();
+      rig.peer(2, forwarded(2, 'b', true));
+      for (const effect of rig.out.splice(0))
+        for (const a of [0, 1, 2]) {
+          const reply = effect.kind === 'to-acceptor' ? acceptors.give(a, owner(1), effect.message) : undefined;
+          if (reply !== undefined) rig.from(a, reply);
+        }
+      expect(sentFast(rig)).toEqual([]);
+      rig.step({ kind: 'sessions', log: LOG, next: 1, admission: { ...table(), check: () => verdict } });
+      return sentFast(rig);
+    };
+    expect(sentFor({ kind: 'invalid', refused: EXPIRED })).toEqual([]);
+    // Control: what learners know is sent, as soon as there is a table to judge it by.
+    expect(sentFor({ kind: 'new' })).toEqual(['b']);
+  });
+
+  test('control: a proposal for a leader has one elected, which closes the log', () => {
+    const { rig } = opening();
+    rig.peer(2, forwarded(2, 'b', false));
+    expect(purposes(rig)).toEqual(['open', 'lead']);
+  });
+
+  test('gives them to a leader where it cannot', () => {
+    const { rig } = opening();
+    const token = propose(rig, 'c');
+    rig.hear(2);
+    const { ballot } = rig.take('prepare')[0] as { ballot: Ballot };
+    for (const a of [0, 1, 2]) rig.from(a, rejected(ballot, classic(9, 2), { state: 'led', leader: 2 }));
+    expect(said(rig, token)).toEqual(['no answer']);
+    expect(sentFast(rig)).toEqual([]);
+    expect(rig.out.flatMap((e) => (e.kind === 'to-peer' ? [[e.to, e.message.kind]] : []))).toEqual([[2, 'forward']]);
+  });
+
+  test('is who another proposer sends its FAST proposals to', () => {
+    const rig = new ProposerRig(owner(1), [2], {}, 4);
+    rig.hear(2);
+    propose(rig, 'x');
+    rig.out.length = 0;
+    for (const a of [0, 1]) rig.from(a, rejected(ZERO, fast(3, 2), { first: 0, reason: 'ballot', state: 'closed' }));
+    expect(purposes(rig)).toEqual([]);
+    expect(rig.out.flatMap((e) => (e.kind === 'to-peer' ? [[e.to, e.message.kind]] : []))).toEqual([[2, 'forward']]);
   });
 });

@@ -125,7 +125,26 @@ describe('a fast decree', () => {
     const none = decree(rig, 'x');
     expect(rig.out.some((e) => e.kind === 'to-acceptor' && e.message.kind === 'accept')).toBe(false);
     converse(rig, owner(1), acceptors, (a) => a !== 3);
-    expect(answer(rig, none)).toBe('x classic 2');
+    expect(answer(rig, none)).toBe('x classic 1');
+  });
+
+  test('that sent nothing in time had no effect, and nobody proposes it any more (R15)', () => {
+    const late = (lost: readonly number[]): [string | undefined, string | undefined] => {
+      const rig = rigOf(4);
+      for (const acceptor of lost) rig.step({ kind: 'acceptor-down', acceptor });
+      const early = rig.propose('x', { protocol: 'fast', decree: true, timeoutMs: 100 });
+      decree(rig, 'y');
+      rig.tick(150);
+      const said = rig.answerTo(early);
+      for (const acceptor of lost) rig.step({ kind: 'acceptor-up', acceptor });
+      rig.tick(1_500);
+      const ballot = rig.take('prepare').at(-1)?.ballot ?? ZERO;
+      for (const a of [0, 1, 2]) rig.from(a, promised(ballot));
+      return [said?.kind === 'refused' ? said.outcome : said?.kind, words(rig.take('accept').at(-1)?.batch)];
+    };
+    expect(late([2, 3])).toEqual(['none', 'y']);
+    // Control: what went out at ballot zero may have been chosen there.
+    expect(late([])).toEqual(['unknown', 'x']);
   });
 
   test('that gets no fast quorum in time proceeds classic (control: with one acceptor more it is chosen fast)', () => {

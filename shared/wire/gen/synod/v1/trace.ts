@@ -19,10 +19,13 @@ export const TraceKind = {
   TRACE_KIND_RECEIVED: 2,
   /**
    * TRACE_KIND_PROPOSED - A proposer took proposals of clients: `count`; `proposal` names one, where it is a decree or somebody looks for a proposal.
-   * `word`: multi, basic, or session for the opening of one.
+   * `word`: multi, basic, fast, or session for the opening of one.
    */
   TRACE_KIND_PROPOSED: 3,
-  /** TRACE_KIND_ANSWERED - It answered clients. `word`: chosen, with the slots, or refused, with `why`. */
+  /**
+   * TRACE_KIND_ANSWERED - It answered clients. `word`: chosen, with the slots, or refused, with `why`. Of what was sent FAST and is chosen, `why` is the way
+   * that it took: fast, recovered, classic.
+   */
   TRACE_KIND_ANSWERED: 4,
   /** TRACE_KIND_CAMPAIGN - It tries to lead the log: `why`; `word` is "override" where it asks past the leader's grace. */
   TRACE_KIND_CAMPAIGN: 5,
@@ -30,7 +33,10 @@ export const TraceKind = {
   TRACE_KIND_LEADER: 6,
   /** TRACE_KIND_QUORUM - A phase had its quorum, or will not. `phase`, `protocol`; `word`: reached, rejected, timeout. */
   TRACE_KIND_QUORUM: 7,
-  /** TRACE_KIND_CHOSEN - A phase-2 quorum voted for these slots at this ballot: their values are chosen. */
+  /**
+   * TRACE_KIND_CHOSEN - A phase-2 quorum voted for these slots at this ballot, or a fast quorum at a fast ballot: their values are chosen. `word` is
+   * "recovered" where the votes of a fast ballot served as promises.
+   */
   TRACE_KIND_CHOSEN: 8,
   /** TRACE_KIND_NO_OP - Phase 1 found these slots free below a voted one: they are filled with no-ops. */
   TRACE_KIND_NO_OP: 9,
@@ -38,13 +44,16 @@ export const TraceKind = {
   TRACE_KIND_REPROPOSED: 10,
   /** TRACE_KIND_UNFOUND - Slots below a watermark of which the answers held no value: nothing is sent for them. */
   TRACE_KIND_UNFOUND: 11,
-  /** TRACE_KIND_PROMISED - An acceptor promised the ballot. `word` is what for: lead, decree, finish. */
+  /** TRACE_KIND_PROMISED - An acceptor promised the ballot. `word` is what for: lead, decree, finish, open. */
   TRACE_KIND_PROMISED: 12,
-  /** TRACE_KIND_VOTED - An acceptor voted for these slots at this ballot. It is told to nobody before it is SYNCED. */
+  /**
+   * TRACE_KIND_VOTED - An acceptor voted for these slots at this ballot. It is told to nobody before it is SYNCED. At a fast ballot, which tells of no
+   * proposer, `peer` is who sent the value, and `value` what it begins with.
+   */
   TRACE_KIND_VOTED: 13,
   /**
    * TRACE_KIND_REJECTED - An acceptor refused `ballot`: `higher` is the ballot that stands in the way, `phase` what was asked. `word`: ballot, led, floor,
-   * space, logs, round, busy, conflict, ahead.
+   * space, logs, round, busy, conflict, ahead, not-open. At a fast ballot `peer` is who was refused.
    */
   TRACE_KIND_REJECTED: 14,
   /** TRACE_KIND_SYNCED - An acceptor's journal is durable up to its entry `first`; `count` entries were synced at once. */
@@ -61,6 +70,19 @@ export const TraceKind = {
   TRACE_KIND_PEER: 20,
   /** TRACE_KIND_PAUSE - This process stood still: `why` says how long. */
   TRACE_KIND_PAUSE: 21,
+  /** TRACE_KIND_OPENED - A log is open for fast voting at `ballot`, from slot `first` on: by a proposer whose fast ballot was promised, at an acceptor. */
+  TRACE_KIND_OPENED: 22,
+  /** TRACE_KIND_CLOSED - It is not open any more at this proposer's fast ballot, or never was: `why`. */
+  TRACE_KIND_CLOSED: 23,
+  /** TRACE_KIND_COLLISION - A proposer sees that fast votes in slot `first` went to several values, and that none can get a fast quorum. */
+  TRACE_KIND_COLLISION: 24,
+  /** TRACE_KIND_RECOVERING - Who opened a fast ballot takes the votes there, in slot `first` alone, for promises of `ballot`, its successor. */
+  TRACE_KIND_RECOVERING: 25,
+  /**
+   * TRACE_KIND_LEFT - The FAST proposals of a log go from this proposer to a leader. `word`: collided, led, unreachable (no fast quorum answers), unknown
+   * (nobody knew in time what became of a slot).
+   */
+  TRACE_KIND_LEFT: 26,
 } as const;
 
 export type TraceKind = typeof TraceKind[keyof typeof TraceKind];
@@ -88,6 +110,11 @@ export namespace TraceKind {
   export type TRACE_KIND_GAP = typeof TraceKind.TRACE_KIND_GAP;
   export type TRACE_KIND_PEER = typeof TraceKind.TRACE_KIND_PEER;
   export type TRACE_KIND_PAUSE = typeof TraceKind.TRACE_KIND_PAUSE;
+  export type TRACE_KIND_OPENED = typeof TraceKind.TRACE_KIND_OPENED;
+  export type TRACE_KIND_CLOSED = typeof TraceKind.TRACE_KIND_CLOSED;
+  export type TRACE_KIND_COLLISION = typeof TraceKind.TRACE_KIND_COLLISION;
+  export type TRACE_KIND_RECOVERING = typeof TraceKind.TRACE_KIND_RECOVERING;
+  export type TRACE_KIND_LEFT = typeof TraceKind.TRACE_KIND_LEFT;
 }
 
 export const TraceMessage = {
@@ -98,9 +125,10 @@ export const TraceMessage = {
   TRACE_MESSAGE_WOULD_PROMISE: 3,
   /** TRACE_MESSAGE_PROMISE - `votes` says what it reports. */
   TRACE_MESSAGE_PROMISE: 4,
-  /** TRACE_MESSAGE_REJECT - `higher` and `word` as in REJECTED. */
+  /** TRACE_MESSAGE_REJECT - `higher` and `word` as in REJECTED. A conflict at a fast ballot has the `value` that was voted for. */
   TRACE_MESSAGE_REJECT: 5,
   TRACE_MESSAGE_ACCEPT: 6,
+  /** TRACE_MESSAGE_ACCEPTED - To who opened a fast ballot, of what another sent there: with the `value`. */
   TRACE_MESSAGE_ACCEPTED: 7,
   /** TRACE_MESSAGE_VOTES - From an acceptor to learners. */
   TRACE_MESSAGE_VOTES: 8,
@@ -118,6 +146,9 @@ export const TraceMessage = {
   TRACE_MESSAGE_TELL: 15,
   TRACE_MESSAGE_ALIVE: 16,
   TRACE_MESSAGE_HEARTBEAT: 17,
+  /** TRACE_MESSAGE_ANY - Fast voting is open at this fast ballot from slot `first` on, and the acceptor's answer. */
+  TRACE_MESSAGE_ANY: 18,
+  TRACE_MESSAGE_OPENED: 19,
 } as const;
 
 export type TraceMessage = typeof TraceMessage[keyof typeof TraceMessage];
@@ -141,6 +172,8 @@ export namespace TraceMessage {
   export type TRACE_MESSAGE_TELL = typeof TraceMessage.TRACE_MESSAGE_TELL;
   export type TRACE_MESSAGE_ALIVE = typeof TraceMessage.TRACE_MESSAGE_ALIVE;
   export type TRACE_MESSAGE_HEARTBEAT = typeof TraceMessage.TRACE_MESSAGE_HEARTBEAT;
+  export type TRACE_MESSAGE_ANY = typeof TraceMessage.TRACE_MESSAGE_ANY;
+  export type TRACE_MESSAGE_OPENED = typeof TraceMessage.TRACE_MESSAGE_OPENED;
 }
 
 export const TracePhase = { TRACE_PHASE_UNSPECIFIED: 0, TRACE_PHASE_PREPARE: 1, TRACE_PHASE_ACCEPT: 2 } as const;
@@ -204,7 +237,7 @@ export interface TraceEvent {
   /** For a person. */
   why: string;
   phase: TracePhase;
-  /** Of QUORUM and CHOSEN: basic, multi, probe, finish. */
+  /** Of QUORUM and CHOSEN: basic, multi, fast, probe, finish. */
   protocol: string;
   proposal:
     | TraceProposal
