@@ -4,7 +4,7 @@
  *   stamp ─▶ journal (verdict) ─▶ replay ─▶ roster ─▶ introductions … ─▶ speaks
  */
 import { assertNever } from '../../shared/base/assert.ts';
-import { markBegun, openJournal, openStamp } from '../../shared/journal/index.ts';
+import { markBegun, openJournal, openStamp, readRoster, writeRoster } from '../../shared/journal/index.ts';
 import type { OpenedJournal } from '../../shared/journal/index.ts';
 import { Acceptor } from '../../shared/paxos/acceptor.ts';
 import type { AcceptorEvent } from '../../shared/paxos/acceptor.ts';
@@ -27,7 +27,6 @@ import type { AcceptorConfig } from './config.ts';
 import { Followers } from './followers.ts';
 import { Membership } from './membership.ts';
 import type { AcceptorMetrics } from './metrics.ts';
-import { readRoster, writeRoster } from './roster-file.ts';
 import { SESSION, Sessions } from './sessions.ts';
 import type { StreamPorts } from './sessions.ts';
 import { timedDisk } from './timed-disk.ts';

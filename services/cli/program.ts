@@ -15,6 +15,7 @@ import { propose } from './commands/propose.ts';
 import type { ProposeOptions } from './commands/propose.ts';
 import { quorum } from './commands/quorum.ts';
 import type { QuorumOptions } from './commands/quorum.ts';
+import { restoreCluster } from './commands/restore.ts';
 import { logs, status } from './commands/status.ts';
 import type { StatusOptions } from './commands/status.ts';
 import { top } from './commands/top.ts';
@@ -25,6 +26,7 @@ import { contextOf } from './context.ts';
 import type { Context } from './context.ts';
 import { EXIT, EXIT_HELP, errorLine, exitCodeOf } from './exit.ts';
 import type { Io } from './io.ts';
+import type { RestoreOptions } from './restore/plan.ts';
 
 /** Runs one command line (without node and the program's name). Resolves to the exit code; never fails. */
 export async function run(argv: readonly string[], io: Io): Promise<number> {
@@ -298,6 +300,27 @@ function localCommands(program: Command, add: Add, io: Io, done: (code: number) 
       .action(async (folder: string, options: { json?: boolean }) => {
         done(await run(folder, options, io));
       });
+  const made = program.command('cluster').description('A cluster as a whole, while nothing of it runs.').exitOverride();
+  add(
+    made,
+    'restore <dir>',
+    "A new cluster from a stopped learner's folder, when the acceptors are lost beyond repair.",
+    [
+      'synodctl cluster restore data/learner-1 --dry-run',
+      'synodctl cluster restore data/learner-1 --into data-new --cluster new',
+    ],
+  )
+    .option('--into <dir>', 'the folder for the new data: acceptor-N, learner-N and, for npm start, cluster.json')
+    .option('--cluster <id>', 'the id of the new cluster, never used before; new draws one')
+    .option('--acceptors <n>', 'how many acceptors the new cluster has, or their ids: 3, or 1,2,5 (default 3)')
+    .option('--quorum <system>', 'its quorum system (default majority; see synodctl quorum)')
+    .option('--learner <n>', 'the number of the restored learner (default: the one that it had)')
+    .option('--dry-run', 'only say what the learner holds')
+    .option('--yes', 'do not ask')
+    .option('--json', 'print JSON')
+    .action(async (folder: string, options: RestoreOptions) => {
+      done(await restoreCluster(folder, options, io));
+    });
   add(program, 'quorum [system]', 'Which acceptors may decide: the legal quorum systems, and what each survives.', [
     'synodctl quorum --acceptors 5',
     'synodctl quorum --acceptors 4 --q1 3 --q2 2',

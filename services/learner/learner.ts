@@ -43,7 +43,7 @@ import { Peers } from './peers.ts';
 import { Reads } from './reads.ts';
 import { learnerService } from './service.ts';
 import { lagOf, StatusPages } from './status.ts';
-import { openLearnerStore } from './store.ts';
+import { openLearnerStore } from '../../shared/platform/learner-store/store.ts';
 import { Subscriptions } from './subscriptions.ts';
 import { Tips } from './tips.ts';
 import { Trust } from './trust.ts';

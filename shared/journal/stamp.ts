@@ -76,13 +76,28 @@ export async function readStamp(disk: Disk): Promise<Stamp | undefined> {
   return undefined;
 }
 
-async function firstStamp(disk: Disk, owner: StampOwner, draw: () => string, names: string[]): Promise<Stamp> {
+/** Stamps a folder whose data was made without its process. To be called when all of that is durable. */
+export async function stampRestored(disk: Disk, owner: StampOwner, id: string): Promise<void> {
+  const { cluster, configuration, role } = owner;
+  await write(disk, { format: FORMAT, cluster, configuration, role, id: owner.id, disk: id, begun: true });
+}
+
+/** Rejects with FAILED_PRECONDITION where the folder holds anything that a first start would not find there. */
+export async function requireUnused(disk: Disk, role: string): Promise<void> {
+  refuseUsed(await disk.list(), role);
+}
+
+function refuseUsed(names: readonly string[], role: string): void {
   const other = names.find((name) => !BEFORE_STAMP.test(name));
   if (other !== undefined)
     throw new SynodError(
       'FAILED_PRECONDITION',
-      `the data folder is not empty and not Synod's: it holds ${other} and no ${NAMES[0]}; give the ${owner.role} a folder of its own`,
+      `the data folder is not empty and not Synod's: it holds ${other} and no ${NAMES[0]}; give the ${role} a folder of its own`,
     );
+}
+
+async function firstStamp(disk: Disk, owner: StampOwner, draw: () => string, names: string[]): Promise<Stamp> {
+  refuseUsed(names, owner.role);
   const { cluster, configuration, role, id } = owner;
   const stamp: Stamp = { format: FORMAT, cluster, configuration, role, id, disk: draw(), begun: false };
   await write(disk, stamp);

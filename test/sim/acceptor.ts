@@ -15,7 +15,7 @@ import { AcceptorNode, replay, type Outgoing } from '../../shared/runtime/accept
 import { AcceptorTrace } from '../../shared/runtime/trace/acceptor-trace.ts';
 import { decodeRecord, encodeRecord } from '../../shared/wire/codec/record.ts';
 import { Membership } from '../../services/acceptor/membership.ts';
-import { readRoster, writeRoster } from '../../services/acceptor/roster-file.ts';
+import { readRoster, writeRoster } from '../../shared/journal/roster-file.ts';
 import { silentLog } from '../support/silent-log.ts';
 import { SimDisk } from './disk.ts';
 import { hex, SimNode, type World } from './node.ts';

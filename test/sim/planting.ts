@@ -14,7 +14,7 @@ const FOLDERS = [
 ];
 const FILES = [
   ...['services/proposer/admission.ts', 'services/learner/tips.ts'],
-  ...['services/acceptor/membership.ts', 'services/acceptor/roster-file.ts'],
+  'services/acceptor/membership.ts',
   ...['test/support/memory-disk.ts', 'test/support/silent-log.ts'],
 ];
 

@@ -3,9 +3,9 @@
  * `MemoryDisk` outlives its stores; `crash()` takes back every transaction that was not flushed.
  */
 import { createHash } from 'node:crypto';
-import { StoreCore } from '../../services/learner/store-core.ts';
-import type { StoreOptions } from '../../services/learner/store-core.ts';
-import type { Change, Row, Rows } from '../../services/learner/store-rows.ts';
+import { StoreCore } from '../../shared/platform/learner-store/store-core.ts';
+import type { StoreOptions } from '../../shared/platform/learner-store/store-core.ts';
+import type { Change, Row, Rows } from '../../shared/platform/learner-store/store-rows.ts';
 import type { LearnerStore } from '../../shared/ports/learner-store.ts';
 
 /** Opens a store on the rows of a disk. */

@@ -3,7 +3,7 @@
  * capacity is used up, or whose process dies between any two operations.
  */
 import { describe, expect, test } from '@jest/globals';
-import { readRoster, writeRoster } from '../../../services/acceptor/roster-file.ts';
+import { readRoster, writeRoster } from '../../../shared/journal/roster-file.ts';
 import { Prng } from '../../../shared/base/prng.ts';
 import type { RosterState } from '../../../shared/paxos/introduction.ts';
 import { MemoryDisk } from '../../support/memory-disk.ts';

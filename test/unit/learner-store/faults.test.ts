@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from '@jest/globals';
-import { openLearnerStore } from '../../../services/learner/store.ts';
+import { openLearnerStore } from '../../../shared/platform/learner-store/store.ts';
 import { Sessions } from '../../../shared/machine/sessions.ts';
 import { MemoryDisk, openMemoryStore } from '../../support/memory-learner-store.ts';
 import { EVERYTHING, IDENTITY, batchesOf, digests, seen, someLog } from './support.ts';

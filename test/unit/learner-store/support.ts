@@ -9,7 +9,7 @@ import type { Entry } from '../../../shared/machine/entry.ts';
 import { CLASSIC } from '../../../shared/paxos/ballot.ts';
 import type { Ballot } from '../../../shared/paxos/ballot.ts';
 import type { ChosenBatch, LearnerStore, StoredEntry, StoreIdentity } from '../../../shared/ports/learner-store.ts';
-import { openLearnerStore } from '../../../services/learner/store.ts';
+import { openLearnerStore } from '../../../shared/platform/learner-store/store.ts';
 import { MemoryDisk, openMemoryStore } from '../../support/memory-learner-store.ts';
 
 export const BALLOT: Ballot = { round: 3, proposer: 2, incarnation: '00ff00ff00ff00ff', kind: CLASSIC };

@@ -1,6 +1,6 @@
 /** The process that `faults.test.ts` kills: goes on with log "x" and prints each slot below which it was told all is visible. */
 import { writeSync } from 'node:fs';
-import { openLearnerStore } from '../../../services/learner/store.ts';
+import { openLearnerStore } from '../../../shared/platform/learner-store/store.ts';
 import { IDENTITY, batchesOf, someLog } from './support.ts';
 
 const folder = process.argv[2] ?? '';

@@ -6,14 +6,14 @@
  *
  * Batches cut the log differently at every learner; the framing of an entry is its own, so the digest is not (R11).
  */
-import { assert } from '../../shared/base/assert.ts';
-import { Batch } from '../../shared/base/batch.ts';
-import { varintSize } from '../../shared/machine/bytes.ts';
-import { decodeEntry } from '../../shared/machine/entry.ts';
-import type { Entry, UnknownEntry } from '../../shared/machine/entry.ts';
-import type { Applied, Sessions } from '../../shared/machine/sessions.ts';
-import { CHECKPOINT_SLOTS } from '../../shared/ports/learner-store.ts';
-import type { ApplyVisitor, ChosenBatch } from '../../shared/ports/learner-store.ts';
+import { assert } from '../../base/assert.ts';
+import { Batch } from '../../base/batch.ts';
+import { varintSize } from '../../machine/bytes.ts';
+import { decodeEntry } from '../../machine/entry.ts';
+import type { Entry, UnknownEntry } from '../../machine/entry.ts';
+import type { Applied, Sessions } from '../../machine/sessions.ts';
+import { CHECKPOINT_SLOTS } from '../../ports/learner-store.ts';
+import type { ApplyVisitor, ChosenBatch } from '../../ports/learner-store.ts';
 import { encodeRecord, isUnusual, outcomeCode, usualOutcome } from './store-record.ts';
 import type { StoredBatch } from './store-record.ts';
 

@@ -1,8 +1,8 @@
 /** The rows that are read when a store is opened: who it is, how far its logs are, what it remembers of the acceptors. */
-import { SynodError, messageOf } from '../../shared/base/errors.ts';
-import { ByteReader, ByteWriter } from '../../shared/machine/bytes.ts';
-import type { Remembered } from '../../shared/paxos/introduction.ts';
-import type { StoreIdentity } from '../../shared/ports/learner-store.ts';
+import { SynodError, messageOf } from '../../base/errors.ts';
+import { ByteReader, ByteWriter } from '../../machine/bytes.ts';
+import type { Remembered } from '../../paxos/introduction.ts';
+import type { StoreIdentity } from '../../ports/learner-store.ts';
 import type { LogState } from './store-log.ts';
 import { keys, logInKey, numberInKey } from './store-rows.ts';
 import type { Change, Rows } from './store-rows.ts';
@@ -46,6 +46,12 @@ export async function openIdentity(rows: Rows, wanted: StoreIdentity): Promise<S
         `this is learner ${wanted.learner} of cluster ${wanted.cluster}. Give it the folder of its own`,
     );
   return identity;
+}
+
+/** The identity on disk as it is; undefined where there is none. DATA_LOSS where it cannot be read. */
+export function readIdentity(rows: Rows): StoreIdentity | undefined {
+  const row = rows.get(keys.identity());
+  return row === undefined ? undefined : parseIdentity(row).identity;
 }
 
 function parseIdentity(row: Uint8Array): { format: unknown; identity: StoreIdentity } {

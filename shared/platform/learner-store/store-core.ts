@@ -5,13 +5,13 @@
  * Session rows are written only every few thousand slots: the table is a function of the log (R12), so what is missing is
  * replayed from the stored batches when a log is loaded, and every replayed outcome must be the stored one (R11).
  */
-import { SynodError, messageOf } from '../../shared/base/errors.ts';
-import { LIMITS } from '../../shared/base/limits.ts';
-import { decodeEntry } from '../../shared/machine/entry.ts';
-import { Sessions } from '../../shared/machine/sessions.ts';
-import type { Known } from '../../shared/machine/sessions.ts';
-import type { Remembered } from '../../shared/paxos/introduction.ts';
-import { CHECKPOINT_SLOTS } from '../../shared/ports/learner-store.ts';
+import { SynodError, messageOf } from '../../base/errors.ts';
+import { LIMITS } from '../../base/limits.ts';
+import { decodeEntry } from '../../machine/entry.ts';
+import { Sessions } from '../../machine/sessions.ts';
+import type { Known } from '../../machine/sessions.ts';
+import type { Remembered } from '../../paxos/introduction.ts';
+import { CHECKPOINT_SLOTS } from '../../ports/learner-store.ts';
 import type {
   ApplyVisitor,
   ChosenBatch,
@@ -22,7 +22,7 @@ import type {
   SnapshotImport,
   StoredEntry,
   StoreIdentity,
-} from '../../shared/ports/learner-store.ts';
+} from '../../ports/learner-store.ts';
 import { openIdentity, readAcceptors, readLogs, writeAcceptor, writeState } from './store-head.ts';
 import type { LogEntry } from './store-head.ts';
 import { DIGEST_OF_NOTHING, LogState } from './store-log.ts';

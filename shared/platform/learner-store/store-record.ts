@@ -3,13 +3,13 @@
  * for their kind (a command that was a duplicate, a session that was open before). So a reader knows every outcome without
  * the session table of that time.
  */
-import { assert } from '../../shared/base/assert.ts';
-import { Batch } from '../../shared/base/batch.ts';
-import { ByteReader, ByteWriter } from '../../shared/machine/bytes.ts';
-import type { Entry, UnknownEntry } from '../../shared/machine/entry.ts';
-import type { Applied, SessionRefusal } from '../../shared/machine/sessions.ts';
-import type { Ballot } from '../../shared/paxos/ballot.ts';
-import { CLASSIC, FAST } from '../../shared/paxos/ballot.ts';
+import { assert } from '../../base/assert.ts';
+import { Batch } from '../../base/batch.ts';
+import { ByteReader, ByteWriter } from '../../machine/bytes.ts';
+import type { Entry, UnknownEntry } from '../../machine/entry.ts';
+import type { Applied, SessionRefusal } from '../../machine/sessions.ts';
+import type { Ballot } from '../../paxos/ballot.ts';
+import { CLASSIC, FAST } from '../../paxos/ballot.ts';
 
 /** A number for every outcome: what is hashed into the digest and stored. They are part of the formats; never change one. */
 const CODES = {

@@ -5,12 +5,15 @@
  * has resolved after it (R3: nothing is reported as held before).
  */
 import { createHash } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 import { open } from 'lmdb';
 import type { RootDatabase } from 'lmdb';
-import { SynodError, messageOf } from '../../shared/base/errors.ts';
-import type { LearnerStore } from '../../shared/ports/learner-store.ts';
+import { SynodError, messageOf } from '../../base/errors.ts';
+import type { LearnerStore } from '../../ports/learner-store.ts';
 import { StoreCore } from './store-core.ts';
 import type { StoreOptions } from './store-core.ts';
+import { readIdentity } from './store-head.ts';
 import type { Change, Row, Rows } from './store-rows.ts';
 
 export interface LmdbStoreOptions extends Omit<StoreOptions, 'newHash'> {
@@ -29,13 +32,35 @@ export async function openLearnerStore(options: LmdbStoreOptions): Promise<Learn
   }
 }
 
+/**
+ * Opens the store of a learner that does not run, to be read: nothing in the folder changes. The caller holds the folder's lock.
+ * NOT_FOUND where the folder holds no store; otherwise errors as `openLearnerStore`.
+ */
+export async function readLearnerStore(folder: string): Promise<LearnerStore> {
+  if (!existsSync(join(folder, 'data.mdb')))
+    throw new SynodError('NOT_FOUND', `${folder} holds no learner's store: there is no data.mdb in it`);
+  const rows = new LmdbRows(folder, true);
+  try {
+    const identity = readIdentity(rows);
+    if (identity === undefined)
+      throw new SynodError('NOT_FOUND', `${folder} holds a learner's store that was never begun`);
+    return await StoreCore.open(rows, { identity, newHash: () => createHash('sha256') });
+  } catch (error) {
+    await rows.close();
+    throw error;
+  }
+}
+
 class LmdbRows implements Rows {
   readonly #db: RootDatabase<Uint8Array, Uint8Array>;
+  readonly #isReadOnly: boolean;
 
-  constructor(folder: string) {
+  constructor(folder: string, isReadOnly = false) {
+    this.#isReadOnly = isReadOnly;
     try {
       this.#db = open<Uint8Array, Uint8Array>({
         path: folder,
+        readOnly: isReadOnly,
         // A dot in the folder's name must not make it a file's.
         noSubdir: false,
         encoding: 'binary',
@@ -66,7 +91,8 @@ class LmdbRows implements Rows {
   }
 
   async commit(changes: readonly Change[]): Promise<void> {
-    if (changes.length === 0) return;
+    // What an opening would tidy lies above the end of its log, where nothing is read.
+    if (changes.length === 0 || this.#isReadOnly) return;
     await this.#db.batch(() => {
       for (const { key, value } of changes) {
         // One promise answers for the whole batch; those of its parts resolve with it.
@@ -77,7 +103,7 @@ class LmdbRows implements Rows {
   }
 
   async flush(): Promise<void> {
-    await this.#db.flushed;
+    if (!this.#isReadOnly) await this.#db.flushed;
   }
 
   async close(): Promise<void> {

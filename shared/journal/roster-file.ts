@@ -8,12 +8,12 @@
  *   rest     a journal.v1.RosterRecord
  */
 import { crc32 } from 'node:zlib';
-import { messageOf, SynodError } from '../../shared/base/errors.ts';
-import type { RosterState } from '../../shared/paxos/introduction.ts';
-import { EMPTY_ROSTER_STATE } from '../../shared/paxos/introduction.ts';
-import { isNoSpace } from '../../shared/ports/disk.ts';
-import type { Disk } from '../../shared/ports/disk.ts';
-import { decodeRosterState, encodeRosterState } from '../../shared/wire/codec/introduction.ts';
+import { messageOf, SynodError } from '../base/errors.ts';
+import type { RosterState } from '../paxos/introduction.ts';
+import { EMPTY_ROSTER_STATE } from '../paxos/introduction.ts';
+import { isNoSpace } from '../ports/disk.ts';
+import type { Disk } from '../ports/disk.ts';
+import { decodeRosterState, encodeRosterState } from '../wire/codec/introduction.ts';
 
 const NAME = 'roster';
 const TEMPORARY = 'roster.new';
