@@ -116,7 +116,7 @@ export default defineConfig(
     },
   },
   {
-    files: ['deploy/monitoring/**/*.ts'],
+    files: ['{deploy,test}/monitoring/**/*.ts'],
     // Dashboards of the first schema are called deprecated. They are what Grafana reads from files and ConfigMaps, of any age.
     rules: { '@typescript-eslint/no-deprecated': 'off' },
   },

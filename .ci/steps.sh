@@ -63,6 +63,10 @@ system_packages() {
   if grep -rqsw unshare test && ! command -v unshare >/dev/null; then missing+=(util-linux); fi
   if grep -rqs 'ip link' test && ! command -v ip >/dev/null; then missing+=(iproute2); fi
   if grep -rqsw shellcheck test && ! command -v shellcheck >/dev/null; then missing+=(shellcheck); fi
+  # Dashboards, rules and alerts are tried on a real Prometheus (test/monitoring).
+  if [ -d test/monitoring ]; then
+    command -v prometheus >/dev/null && command -v promtool >/dev/null || missing+=(prometheus)
+  fi
   # docs/examples in Python and Go, from Debian's packages alone (test/examples).
   if [ -d test/examples ]; then
     /usr/bin/python3 -c 'import grpc.aio, google.protobuf' 2>/dev/null || missing+=(python3-grpcio python3-protobuf)

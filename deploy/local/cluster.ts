@@ -354,7 +354,7 @@ export async function main(argv: readonly string[]): Promise<void> {
  * Resolves when the cluster is to stop: at the first SIGINT or SIGTERM, or when npm is gone. Later signals change nothing: every
  * wait of a stop is bounded.
  */
-function stopRequest(abort: AbortController): Promise<undefined> {
+export function stopRequest(abort: AbortController): Promise<undefined> {
   return new Promise((resolve) => {
     const stop = (): void => {
       abort.abort();

@@ -55,6 +55,9 @@ export function claimFolder(folder: string, shape: Shape): ClaimedFolder {
   };
 }
 
+/** What a folder without a cluster may hold: what a start that was cut off left, and what `npm run monitor` keeps there. */
+const NO_MATTER: readonly string[] = ['supervisor.lock', 'cluster.json.tmp', 'prometheus'];
+
 /** The id of the cluster that is in the folder, undefined where there is none yet. */
 function readCluster(folder: string, shape: Shape, quorum: string): string | undefined {
   const refuse = (why: string): never => {
@@ -62,7 +65,7 @@ function readCluster(folder: string, shape: Shape, quorum: string): string | und
   };
   const file = join(folder, 'cluster.json');
   if (!existsSync(file)) {
-    const others = listFolder(folder, refuse).filter((name) => !['supervisor.lock', 'cluster.json.tmp'].includes(name));
+    const others = listFolder(folder, refuse).filter((name) => !NO_MATTER.includes(name));
     if (others.length > 0)
       refuse(
         `holds other things (${others.slice(0, 3).join(', ')}) and no cluster; choose an empty or new one with --data.`,

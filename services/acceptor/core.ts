@@ -26,6 +26,7 @@ import { CALL, Calls } from './calls.ts';
 import type { AcceptorConfig } from './config.ts';
 import { Followers } from './followers.ts';
 import { Membership } from './membership.ts';
+import { reasonOf } from './metrics.ts';
 import type { AcceptorMetrics } from './metrics.ts';
 import { SESSION, Sessions } from './sessions.ts';
 import type { StreamPorts } from './sessions.ts';
@@ -339,7 +340,8 @@ export class Core {
       log.info({ log: note.log, ballot: formatBallot(note.ballot), purpose: note.purpose }, 'promised');
     else if (note.kind === 'trimmed') log.debug({ log: note.log, floor: note.floor }, 'trimmed');
     else if (note.kind === 'rejected') {
-      const { phase, reason } = note;
+      const { phase } = note;
+      const reason = reasonOf(note);
       const level = reason === 'conflict' ? 'error' : 'debug';
       log[level]({ log: note.log, phase, reason, ballot: formatBallot(note.ballot) }, 'rejected');
     }

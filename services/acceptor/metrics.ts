@@ -1,4 +1,5 @@
 /** What an acceptor counts: notes of its machine, its journal, its streams. */
+import { isFast } from '../../shared/paxos/ballot.ts';
 import type { Purpose, RejectReason } from '../../shared/paxos/messages.ts';
 import type { Note, Phase } from '../../shared/paxos/notes.ts';
 import { BATCH_BUCKETS } from '../../shared/platform/telemetry/metrics.ts';
@@ -9,7 +10,9 @@ const PHASES = ['prepare', 'accept', 'any'] as const satisfies readonly (Phase |
 const REASONS = [
   ...(['ballot', 'led', 'floor', 'space', 'logs'] as const),
   ...(['round', 'busy', 'conflict', 'ahead', 'not-open'] as const),
-] as const satisfies readonly RejectReason[];
+  // A conflict at a fast ballot: several values met there, which is nobody's fault.
+  'collision',
+] as const satisfies readonly (RejectReason | 'collision')[];
 
 /** What is asked for its value when it is scraped. */
 export interface Gauges {
@@ -77,7 +80,7 @@ export function acceptorMetrics(metrics: Metrics) {
     },
     note: (note: Note): void => {
       if (note.kind === 'promised') promises.inc({ purpose: note.purpose });
-      else if (note.kind === 'rejected') rejects.inc({ phase: note.phase, reason: note.reason });
+      else if (note.kind === 'rejected') rejects.inc({ phase: note.phase, reason: reasonOf(note) });
       else if (note.kind === 'trimmed') trims.inc({});
       else if (note.kind === 'voted') {
         votes.inc({}, note.count);
@@ -86,6 +89,11 @@ export function acceptorMetrics(metrics: Metrics) {
       }
     },
   };
+}
+
+/** Why an acceptor refused, as it is counted and logged: two values at one ballot are a mistake (R2) at classic ballots only. */
+export function reasonOf({ reason, ballot }: Note & { readonly kind: 'rejected' }): (typeof REASONS)[number] {
+  return reason === 'conflict' && isFast(ballot) ? 'collision' : reason;
 }
 
 function exposeGauges(metrics: Metrics, of: Gauges): void {

@@ -163,6 +163,12 @@ describe('what a start refuses, writing nothing', () => {
     expect(readdirSync(data())).toEqual(['thesis.txt']);
   });
 
+  test('but not what npm run monitor keeps there, which may come first', async () => {
+    mkdirSync(join(data(), 'prometheus'), { recursive: true });
+    await (await start()).stop();
+    expect(readdirSync(data())).toEqual(expect.arrayContaining(['cluster.json', 'prometheus']));
+  });
+
   test('a cluster with another number of acceptors', async () => {
     await (await start()).stop();
     const before = readFileSync(join(data(), 'cluster.json'), 'utf8');

@@ -61,7 +61,7 @@ const VOTES: Row = {
     }),
     lines({
       title: 'Rejects',
-      help: 'Refused Prepares and Accepts by reason. `ballot` and `led` are the protocol at work; `space` and `busy` are a disk; `conflict` must stay 0.',
+      help: 'Refused Prepares and Accepts by reason. `ballot`, `led` and, with FAST, `collision` are the protocol at work; `space` and `busy` are a disk; `conflict` must stay 0.',
       queries: [[rate('synod_acceptor_rejects_total', 'phase, reason'), '{{phase}} {{reason}}']],
       unit: 'ops',
     }),

@@ -13,6 +13,7 @@ import {
   VariableSort,
 } from '@grafana/grafana-foundation-sdk/dashboard';
 import type { Dashboard, Panel } from '@grafana/grafana-foundation-sdk/dashboard';
+import { DataqueryBuilder } from '@grafana/grafana-foundation-sdk/prometheus';
 import { DATASOURCE } from './panels.ts';
 
 /** Matches what the variable `cluster` chose. All of them by default, those without such a label included. */
@@ -59,11 +60,14 @@ function leaderChanges(): AnnotationQueryBuilder {
     .datasource(DATASOURCE)
     .enable(true)
     .iconColor('purple')
-    .expr(
-      `sum by (cluster, id) (increase(synod_proposer_leader_changes_total{${CLUSTER},change="taken"}[$__rate_interval])) > 0`,
+    .target(
+      new DataqueryBuilder()
+        .refId('leaders')
+        .expr(
+          `sum by (cluster, id) (increase(synod_proposer_leader_changes_total{${CLUSTER},change="taken"}[$__rate_interval])) > 0`,
+        ),
     )
-    .titleFormat('proposer {{id}} leads')
-    .step('15s');
+    .titleFormat('proposer {{id}} leads');
 }
 
 /** Makes the JSON of a dashboard. */
@@ -113,7 +117,13 @@ export function dashboard(page: Page): Dashboard {
 
 /** Numbers panels, so that a link to one keeps working, and shows links and marks on the page: the builders would hide them in a menu. */
 function finished(built: Dashboard): Dashboard {
-  const { panels = [], links = [], annotations } = built;
+  const { panels = [], links = [], annotations, templating } = built;
   for (const each of [...links, ...(annotations.list ?? [])]) delete each.placement;
+  // What only a variable of intervals has.
+  for (const each of templating.list ?? []) {
+    delete each.auto;
+    delete each.auto_min;
+    delete each.auto_count;
+  }
   return { ...built, panels: panels.map((panel, at) => ({ ...panel, id: at + 1 })) };
 }

@@ -85,25 +85,26 @@ const COLLISIONS: Row = {
     }),
     lines({
       title: 'Logs opened for FAST',
-      help: 'Promises that open a log for fast voting: after a collision, a log is led for a while and opened again later.',
-      queries: [
-        [
-          `sum by (id) (rate(synod_acceptor_promises_total{${CLUSTER},purpose="open"}[$__rate_interval]))`,
-          'acceptor {{id}}',
-        ],
-      ],
-      ...{ unit: 'ops', width: 12 },
+      help: 'Logs that were opened for fast voting by their leader, and closed again. A log that is opened and closed all the time is better led.',
+      queries: [[rate('synod_proposer_fast_openings_total', 'change'), '{{change}}']],
+      unit: 'ops',
+    }),
+    lines({
+      title: 'FAST given up for a while',
+      help: 'Times that the FAST proposals of a log went to a leader: collided too often, led by somebody, too few acceptors reachable, or unknown what became of one.',
+      queries: [[rate('synod_proposer_fast_left_total', 'reason'), '{{reason}}']],
+      unit: 'ops',
     }),
     lines({
       title: 'Refused fast votes',
-      help: 'Accepts refused because the log is not open for FAST there, or the slot is too far ahead. A few follow each change.',
+      help: 'Accepts refused because another value has the vote (collision), the log is not open for FAST there, or the slot is too far ahead.',
       queries: [
         [
-          `sum by (reason) (rate(synod_acceptor_rejects_total{${CLUSTER},reason=~"not-open|ahead"}[$__rate_interval]))`,
+          `sum by (reason) (rate(synod_acceptor_rejects_total{${CLUSTER},reason=~"collision|not-open|ahead"}[$__rate_interval]))`,
           '{{reason}}',
         ],
       ],
-      ...{ unit: 'ops', width: 12 },
+      unit: 'ops',
     }),
   ],
 };

@@ -37,7 +37,7 @@ const STATE: Row = {
     }),
     stat({
       title: 'Learners reachable',
-      help: 'Learners that answered it lately. It needs one to begin to lead, and to answer retries.',
+      help: 'Learners that answered it lately. It needs one to begin to lead a log.',
       queries: [[`synod_proposer_learners_reachable{${MEMBER}}`, '{{id}}']],
       ...{ unit: 'none', steps: BAD_BELOW_ONE },
     }),
