@@ -3,7 +3,7 @@
  * Method: its steps are done in a folder, its launcher is run from there. What a container engine does itself is read from the text.
  */
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, rmSync, symlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
@@ -62,6 +62,19 @@ describe('the launcher', () => {
       'there is no role "acceptors"; name one of acceptor, proposer, learner, ctl',
     );
     expect(synod('acceptors')).toMatchObject({ code: 78, out: '', err: unknown });
+  });
+
+  test('is found by the names that the image gives it', () => {
+    const links = /ln -s (\S+) \/usr\/local\/bin\/synod && ln -s (\S+) \/usr\/local\/bin\/synodctl/.exec(text);
+    expect(links?.slice(1)).toEqual(['/synod/bin/synod.mjs', '/synod/bin/synodctl.mjs']);
+    for (const [name, target, args] of [
+      ['synod', links![1]!, ['ctl', '--help']],
+      ['synodctl', links![2]!, ['--help']],
+    ] as const) {
+      symlinkSync(join(image.root, target), join(folder, name));
+      const { status, stdout } = spawnSync(join(folder, name), args, { encoding: 'utf8' });
+      expect({ status, stdout }).toMatchObject({ status: 0, stdout: expect.stringContaining('Usage: synodctl') });
+    }
   });
 
   test('what is left out of the image says so', () => {
