@@ -62,6 +62,7 @@ system_packages() {
   if grep -rqsw iptables test && ! command -v iptables >/dev/null; then missing+=(iptables); fi
   if grep -rqsw unshare test && ! command -v unshare >/dev/null; then missing+=(util-linux); fi
   if grep -rqs 'ip link' test && ! command -v ip >/dev/null; then missing+=(iproute2); fi
+  if grep -rqsw shellcheck test && ! command -v shellcheck >/dev/null; then missing+=(shellcheck); fi
   # Dashboards, rules and alerts are tried on a real Prometheus (test/monitoring).
   if [ -d test/monitoring ]; then
     command -v prometheus >/dev/null && command -v promtool >/dev/null || missing+=(prometheus)

@@ -24,9 +24,10 @@ export class DnsServer {
   readonly asked: string[] = [];
   readonly #socket: Socket = createSocket('udp4');
 
-  static async start(): Promise<DnsServer> {
+  /** On a free port of loopback, or where glibc can be told to ask: on port 53 of another address of it. */
+  static async start(host = '127.0.0.1', port = 0): Promise<DnsServer> {
     const server = new DnsServer();
-    await new Promise<void>((resolve) => server.#socket.bind(0, '127.0.0.1', resolve));
+    await new Promise<void>((resolve, reject) => server.#socket.once('error', reject).bind(port, host, resolve));
     server.#socket.on('message', (question, from) => {
       const answer = server.#answer(question);
       if (answer !== undefined) server.#socket.send(answer, from.port, from.address);
@@ -35,7 +36,8 @@ export class DnsServer {
   }
 
   get at(): HostPort {
-    return { host: '127.0.0.1', port: this.#socket.address().port };
+    const { address, port } = this.#socket.address();
+    return { host: address, port };
   }
 
   /** Members of a service, each a host of its own: `name-1` at `address`, and so on. */
