@@ -5,7 +5,7 @@
  * the place of a restored one, and acceptors without the ends of the learner, which decide slots anew.
  */
 import { spawn } from 'node:child_process';
-import { cpSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
 import { open as openLmdb } from 'lmdb';
@@ -262,4 +262,22 @@ test('a restored disk and empty ones make no cluster', async () => {
   } finally {
     one.remove();
   }
+});
+
+test('a restore to a disk that is full says why, leaves nothing, and can be tried again', async () => {
+  const target = join(folder.path, 'full');
+  await harness?.cluster.stop();
+  const args = ['cluster', 'restore', join(restored, 'learner-1'), '--into', target, '--cluster', 'full-1', '--yes'];
+  // No file may grow above 200 or 400 KiB, as the shell counts: acceptors fit, a store with a value of 1.4 MB does not.
+  const script = 'ulimit -f 400; exec "$0" "$@"';
+  const child = spawn('sh', ['-c', script, process.execPath, main('cli'), ...args], {
+    stdio: ['ignore', 'ignore', 'pipe'],
+  });
+  let said = '';
+  child.stderr.on('data', (text: Buffer) => (said += text.toString()));
+  const code = await new Promise((resolve) => child.once('close', resolve));
+  expect([code, said]).toEqual([1, expect.stringMatching(/the new cluster could not be written: .*outcome none/)]);
+  expect(readdirSync(target)).toEqual([]);
+  // The control: there is space, and the same command goes through.
+  expect(await restore(args.slice(2))).toMatchObject({ code: 0 });
 });

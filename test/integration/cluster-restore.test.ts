@@ -81,6 +81,10 @@ function contents(): string[] {
 }
 
 describe('what is wrong is said, and nothing is written', () => {
+  beforeEach(() => {
+    mkdirSync(join(root, 'learner-2b'));
+    writeFileSync(join(root, 'learner-2b', 'data.mdb'), '');
+  });
   const cases: readonly [string, () => readonly string[], number, string | RegExp][] = [
     [
       'no folder',
@@ -112,11 +116,22 @@ describe('what is wrong is said, and nothing is written', () => {
     ['nobody to ask', () => whole().slice(0, -1), 2, 'nobody can be asked here: add --yes'],
     [
       'a target below a file',
-      () => [source, '--into', join(source, 'data.mdb', 'new'), '--cluster', 'x', '--yes'],
+      () => [source, '--into', join(root, 'learner-2b', 'data.mdb', 'new'), '--cluster', 'x', '--yes'],
       1,
       /the new cluster could not be written: .*ENOTDIR.*outcome none/,
     ],
-    ['the folder itself as the target', () => [source, '--into', source, '--cluster', 'x', '--yes'], 1, 'is not empty'],
+    [
+      'the folder itself as the target',
+      () => [source, '--into', source, '--cluster', 'x', '--yes'],
+      2,
+      "is in the learner's folder",
+    ],
+    [
+      'a target in the folder',
+      () => [source, '--into', `${source}/./new`, '--cluster', 'x', '--yes'],
+      2,
+      "is in the learner's folder",
+    ],
   ];
   test.each(cases)('%s', async (_, args, code, text) => {
     const before = contents();

@@ -1,4 +1,5 @@
 /** `synodctl cluster restore DIR`: a new cluster from what one learner holds, when the acceptors are lost beyond repair. */
+import { resolve, sep } from 'node:path';
 import { RESERVED_LOG_PREFIX } from '../../../shared/base/limits.ts';
 import { SynodError } from '../../../shared/base/errors.ts';
 import type { StoreIdentity } from '../../../shared/ports/learner-store.ts';
@@ -20,6 +21,8 @@ export async function restoreCluster(folder: string, options: RestoreOptions, io
   const isJson = options.json === true;
   if (plan !== undefined && options.yes !== true && (isJson || io.piped))
     throw new UsageError('nobody can be asked here: add --yes once you know what will be missing (--dry-run tells)');
+  if (plan !== undefined && `${resolve(plan.into)}${sep}`.startsWith(`${resolve(folder)}${sep}`))
+    throw new UsageError(`--into ${plan.into} is in the learner's folder, which is not to change`);
   const source = await openSource(folder);
   try {
     const { identity } = source.store;

@@ -79,14 +79,31 @@ async function writeLearner(
   source: Source,
 ): Promise<void> {
   const store = await openLearnerStore({ folder, identity });
-  try {
+  const fill = async (): Promise<void> => {
     for (const [id, memory] of remembered) store.remember(id, memory);
     await store.flushed();
     for (const [log, end] of source.ends) await copyLog(source.store, store, log, end);
     await store.flushed();
+  };
+  // A commit that fails, as on a full disk, is heard of only so: what waits for it in LMDB may never end, nor does the closing then.
+  let fail: (error: unknown) => void = () => undefined;
+  const failed = new Promise<never>((_, reject) => (fail = reject));
+  failed.catch(() => undefined);
+  const hear = (error: unknown): void => {
+    void reasonOf(error).then(fail);
+  };
+  process.on('unhandledRejection', hear);
+  try {
+    await Promise.race([failed, fill()]);
   } finally {
-    await store.close();
+    await Promise.race([failed, store.close()]).finally(() => process.off('unhandledRejection', hear));
   }
+}
+
+/** LMDB keeps the reason of a failed commit behind its error, as a promise that is rejected. */
+async function reasonOf(error: unknown): Promise<unknown> {
+  const { commitError } = error as { readonly commitError?: Promise<never> };
+  return commitError === undefined ? error : commitError.catch((reason: unknown) => reason);
 }
 
 /** Applies every entry of a log anew, sessions included; the digest at its end must be that of the learner (R11, R12). */
