@@ -53,6 +53,7 @@ const ACTIVITY: ActivityNames = {
     ),
     forwarded: ['synod_proposer_forwarded_total', {}],
     collisions: ['synod_proposer_collisions_total', {}],
+    recoveries: ['synod_proposer_quorums_total', { result: 'recovered' }],
     campaigns: ['synod_proposer_campaigns_total', {}],
   },
   times: {

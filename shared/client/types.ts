@@ -85,7 +85,7 @@ export interface Proposed {
   readonly leader: number | undefined;
   /** Undefined unless it was sent FAST. */
   readonly path?: Path | undefined;
-  /** Ballots that the proposer tried, for decrees and FAST. Undefined where it cannot say. */
+  /** Ballots that the proposer tried for a decree; for FAST in a log, how often it was sent. Undefined where it cannot say. */
   readonly rounds?: number | undefined;
 }
 

@@ -274,6 +274,8 @@ export class FastLog {
     const order = open === undefined ? -1 : compareBallots(open, ballot);
     // An acceptor that voted at the successor, in a slot that was recovered, and did not hear of the opening names that.
     const isOpen = open !== undefined && compareBallots(promised, successor(open)) <= 0;
+    // Recovered by who opened the log, maybe for this very value: to send it again would have it chosen twice.
+    if (isOpen && order === 0 && isTaken) return this.#resolve(flight, 'recovered');
     if (isOpen && (order > 0 || (order === 0 && this.#watermark > slot))) {
       // The log was opened at another ballot since, or further up. What became of the slots between is not known here.
       this.#ballot = open;
@@ -281,7 +283,6 @@ export class FastLog {
       this.#fed = -1;
       return this.#again(flight);
     }
-    if (isOpen && order === 0 && isTaken) return this.#resolve(flight, 'recovered');
     const path = isCollision ? 'recovered' : 'classic';
     if (this.#tooManyCollided()) return this.#leave('collided', path);
     // Who opened the ballot sees the same votes, and recovers the slot.

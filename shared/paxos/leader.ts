@@ -86,11 +86,14 @@ export class Leader {
     return this.#state.kind === 'leading' && this.#state.resigning;
   }
 
-  get isBusy(): boolean {
+  /** Somebody asked for a leader, or something is still to be finished: not all that is under way was proposed FAST. */
+  get isNeeded(): boolean {
+    const flights = this.#state.kind === 'leading' ? this.#state.flights : [];
+    const isFast = (proposal: Proposal): boolean => proposal.fast === true;
     return (
-      this.#queue.length > 0 ||
       this.#waiting.size > 0 ||
-      (this.#state.kind === 'leading' && this.#state.flights.length > 0)
+      !this.#queue.toArray().every(isFast) ||
+      !flights.every(({ proposals }) => proposals?.every(isFast) === true)
     );
   }
 

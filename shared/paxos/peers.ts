@@ -107,7 +107,7 @@ export interface Chosen {
   readonly leader: number | undefined;
   /** For what was proposed FAST: the way it took. */
   readonly path?: Path | undefined;
-  /** Ballots that this proposer tried, the fast one included; undefined where it cannot say. */
+  /** Ballots that this proposer tried for a decree, the fast one included; in a log, how often it was sent. Undefined where it cannot say. */
   readonly rounds?: number | undefined;
 }
 

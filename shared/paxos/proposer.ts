@@ -713,6 +713,10 @@ export class Proposer implements Machine<ProposerEvent, ProposerEffect> {
     if (ballot === undefined || this.#draining) return;
     leader.learn(ballot);
     this.#fast.open(leader.log, ballot);
+    // What gathered meanwhile takes the fast ballot as well; a leader for it would close the log.
+    for (const proposal of leader.takeQueue())
+      if (proposal.fast === true) this.#fast.propose(proposal);
+      else leader.enqueue(proposal);
     this.#touch(leader);
   }
 
@@ -781,12 +785,12 @@ export class Proposer implements Machine<ProposerEvent, ProposerEffect> {
     this.#tickProbe();
   }
 
-  /** Logs that are led here, at rest, and should be open for FAST proposals. */
+  /** Logs that are led here, and should be open for FAST proposals: nobody asks for a leader. */
   #openLogs(): void {
     const { now, options } = this.#ctx;
     for (const log of this.#fast.due()) {
       const leader = this.#leaders.get(log);
-      if (leader?.isServing !== true || leader.isBusy || this.#moves.has(log)) continue;
+      if (leader?.isServing !== true || leader.isNeeded || this.#moves.has(log)) continue;
       // It may be wished for since long before: who was elected, or was given the log by an operator, leads it first.
       if (now - (leader.since ?? now) < options.fastWaitMsMin) continue;
       this.#opening.add(leader.log);

@@ -327,13 +327,6 @@ export const PLANTED_FAULTS: readonly PlantedFault[] = [
       '    this.#accept(undefined, first, value);\n    this.#accept(undefined, first + 1, value);\n  }\n\n  /** R8',
   },
   {
-    name: 'Any is sent where the choice is not free: slots above it have votes that phase 1 found',
-    file: 'shared/paxos/opener.ts',
-    find: "if (highest + 1 > from) return this.#close('slots below are not finished');",
-    replace: 'void highest;',
-    isSeldom: true,
-  },
-  {
     name: 'a coordinated recovery counts the votes of fewer than a phase-1 quorum',
     file: 'shared/paxos/opener.ts',
     find: 'if (slot.sent !== undefined || !quorum.isPhase1(voted)) return;',
@@ -354,5 +347,6 @@ export const PLANTED_FAULTS: readonly PlantedFault[] = [
     file: 'shared/paxos/opener.ts',
     find: "if (highest + 1 > from) return this.#close('slots below are not finished');",
     replace: '',
+    isSeldom: true,
   },
 ];

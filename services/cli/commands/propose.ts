@@ -275,7 +275,7 @@ class Printer {
 /** The way of a proposal that was sent FAST, for people. */
 function wayOf({ path, rounds }: Proposed): string {
   if (path === undefined) return '';
-  return `  ${path}${rounds === undefined ? '' : `, ${String(rounds)} ${rounds === 1 ? 'ballot' : 'ballots'}`}`;
+  return `  ${path}${rounds === undefined ? '' : `, ${String(rounds)} ${rounds === 1 ? 'round' : 'rounds'}`}`;
 }
 
 function progressText(progress: Exclude<Progress, { kind: 'chosen' }>, ballot: string | null): string {

@@ -20,18 +20,23 @@ export interface Figures {
   readonly ways: Readonly<Record<Way, { readonly proposals: number; readonly p50Ms: number | null }>>;
   /** Each proposer counts those that it sees. */
   readonly collisions: number;
+  /** Slots that who opened the log recovered, whatever became of the values that collided there. */
+  readonly recoveries: number;
 }
 
 /** What happened in all proposers since `before`. */
 export function figuresOf(before: readonly Member[], now: readonly Member[]): Figures {
   const sum = new Map<Way, { bounds: readonly number[]; counts: number[] }>();
-  let collisions = 0;
+  let [collisions, recoveries] = [0, 0];
   for (const { place, said } of now) {
     if (typeof said === 'string' || said.role !== 'proposer') continue;
     const then = before.find((each) => each.place.address === place.address)?.said;
     const past = then === undefined || typeof then === 'string' ? undefined : then.status.activity;
-    const tally = (of: typeof past): number => of?.tallies.find(({ name }) => name === 'collisions')?.count ?? 0;
-    collisions += tally(said.status.activity) - tally(past);
+    const tally = (of: typeof past, wanted: string): number =>
+      of?.tallies.find(({ name }) => name === wanted)?.count ?? 0;
+    const since = (wanted: string): number => tally(said.status.activity, wanted) - tally(past, wanted);
+    collisions += since('collisions');
+    recoveries += since('recoveries');
     for (const way of WAYS) {
       const times = said.status.activity?.times.find(({ name }) => name === `way.${way}`);
       const earlier = past?.times.find(({ name }) => name === `way.${way}`)?.counts ?? [];
@@ -51,11 +56,11 @@ export function figuresOf(before: readonly Member[], now: readonly Member[]): Fi
       recovered: row('recovered'),
       fallback: row('fallback'),
     },
-    collisions,
+    ...{ collisions, recoveries },
   };
 }
 
-export function figureLines({ ways, collisions }: Figures): string[] {
+export function figureLines({ ways, collisions, recoveries }: Figures): string[] {
   const rows = WAYS.map((way) => {
     const { proposals, p50Ms } = ways[way];
     return [way, String(proposals), p50Ms === null ? '–' : `${p50Ms.toFixed(1)} ms`, MEANS[way]];
@@ -63,17 +68,18 @@ export function figureLines({ ways, collisions }: Figures): string[] {
   return [
     ...table(['way', 'proposals', 'median', ''], rows),
     '',
-    `collisions seen by proposers: ${String(collisions)}`,
+    `collisions seen by proposers: ${String(collisions)}; recovered by who opened the log: ${String(recoveries)}`,
   ];
 }
 
-/** The proposers counted at least so many. */
-export function counted(figures: Figures, least: Readonly<Record<Way, number>>): Verdict {
-  const short = WAYS.filter((way) => figures.ways[way].proposals < least[way]);
-  const text = WAYS.map((way) => `${way} ${String(figures.ways[way].proposals)}`).join(', ');
+/** The proposers counted at least so many proposals by their way, a collision, and a recovery by who opened a log. */
+export function counted(figures: Figures, least: Readonly<Partial<Record<Way, number>>>): Verdict {
+  const { ways, collisions, recoveries } = figures;
+  const short = WAYS.filter((way) => ways[way].proposals < (least[way] ?? 0));
+  const text = WAYS.map((way) => `${way} ${String(ways[way].proposals)}`).join(', ');
   const missing = short.map((way) => `at least ${String(least[way])} ${way}`).join(', ');
   return verdict(
-    short.length === 0 && figures.collisions > 0,
-    `${text}, collisions ${String(figures.collisions)}${missing === '' ? '' : `; and not ${missing}`}`,
+    short.length === 0 && collisions > 0 && recoveries > 0,
+    `${text}, collisions ${String(collisions)}, recoveries by an opener ${String(recoveries)}${missing === '' ? '' : `; and not ${missing}`}`,
   );
 }

@@ -187,7 +187,7 @@ describe('propose', () => {
 
   test('proposes FAST, in a log or a decree, and prints the way that it took', async () => {
     const decree = await synodctl(['propose', '--protocol', 'fast', '--decree', '--log', 'd', 'me']);
-    expect(decree.out[0]).toMatch(/^d {2}slot 0 .* me {2}fast, 1 ballot$/);
+    expect(decree.out[0]).toMatch(/^d {2}slot 0 .* me {2}fast, 1 round$/);
     const inLog = await synodctl(['propose', '--protocol', 'fast', '--log', 'f', 'me', '--json']);
     expect(JSON.parse(inLog.out[0] ?? '')).toMatchObject({ log: 'f', own: true, path: 'fast', rounds: 1 });
     const sent = proposer.requests.map(({ protocol, decree: isDecree, session }) => [protocol, isDecree, session > 0]);

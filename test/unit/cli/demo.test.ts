@@ -292,7 +292,7 @@ describe('the figures of FAST proposals', () => {
         logs: [],
         status: {
           activity: {
-            tallies: [{ name: 'collisions', count: collisions }],
+            tallies: ['collisions', 'recoveries'].map((name) => ({ name, count: collisions })),
             times: [{ name: 'way.fast', boundsUs: [1_000, 2_000], counts: fastCounts }],
           },
         },

@@ -13,7 +13,7 @@ import {
   type ProposerOptions,
   type Verdict,
 } from '../../../shared/paxos/proposing.ts';
-import { grid, majority } from '../../../shared/paxos/quorum.ts';
+import { explicit, grid, majority, type QuorumSystem } from '../../../shared/paxos/quorum.ts';
 import { Acceptors, converse, NO_OP, ProposerRig, table } from './hearts.ts';
 import {
   accept,
@@ -580,10 +580,49 @@ describe('a FAST proposal in a log', () => {
     expect(late(classic(4, 2)).take('prepare')).toHaveLength(1);
   });
 
+  test('whose slot was recovered and is known to be chosen is not sent again before a learner says for which value', () => {
+    const late = (reason: 'ballot' | 'floor'): ProposerRig => {
+      const rig = rigOf();
+      propose(rig, 'x');
+      for (const a of [0, 1])
+        rig.from(a, rejected(ZERO, F, { first: 0, reason: 'ballot', state: 'open', highest: 4, watermark: 5 }));
+      rig.out.length = 0;
+      for (const a of [0, 1])
+        rig.from(a, rejected(F, F, { first: 5, reason, state: 'open', highest: 6, watermark: 6 }));
+      return rig;
+    };
+    const rig = late('ballot');
+    expect(rig.take('accept')).toEqual([]);
+    sessions(rig, 7, { x: 5 });
+    expect(said(rig, 1)).toEqual([5, 'recovered', 2]);
+    // Control: where nobody says that the slot was recovered, the value goes on above what is chosen.
+    expect(
+      late('floor')
+        .take('accept')
+        .map((m) => m.first),
+    ).toEqual([7]);
+  });
+
   test('that collides there goes to a leader where recovery is set to classic', () => {
     const rig = collided({ fastRecovery: 'classic' });
     expect(rig.out.some((e) => e.kind === 'load-sessions' && e.slot === 6)).toBe(false);
     expect(rig.take('prepare').map((m) => m.purpose)).toEqual(['lead']);
+  });
+
+  test('with too few acceptors for a fast quorum, or none in the system, goes to a leader and says so', () => {
+    const lost = (acceptors: number | QuorumSystem, down: readonly number[]): unknown[] => {
+      const rig = new ProposerRig(owner(1), [], {}, acceptors);
+      for (const acceptor of down) rig.step({ kind: 'acceptor-down', acceptor });
+      const token = propose(rig, 'x');
+      const sent = rig.out.flatMap((e) => (e.kind === 'to-acceptor' ? [e.message.kind] : []));
+      converse(rig, owner(1), new Acceptors(rig.quorum.size), (a) => !down.includes(a));
+      return [sent, said(rig, token)];
+    };
+    expect(lost(5, [3, 4])).toEqual([['prepare'], [0, 'classic', 1]]);
+    const all = [1, 2, 3].map((left) => [1, 2, 3, 4].filter((id) => id !== left));
+    expect(lost(explicit(4, { phase1: all, phase2: all }), [])).toEqual([['prepare'], [0, 'classic', 1]]);
+    // Control: one acceptor more is enough.
+    expect(lost(5, [4])).toEqual([['accept'], [0, 'fast', 1]]);
   });
 
   test('a value is not sent twice in one slot at one ballot: a batch of one, every time', () => {
@@ -618,6 +657,39 @@ describe('a proposer that is about to open a log', () => {
     expect(purposes(rig)).toEqual(['open']);
     return { rig, acceptors, run };
   }
+
+  /** It leads, with one proposal in flight, when the log is due; a second one comes. */
+  function underLoad(isFast: boolean): { rig: ProposerRig; run: () => void } {
+    const rig = new ProposerRig(owner(1), [2], { fastWaitMsMin: 100 }, 4);
+    const acceptors = new Acceptors(4);
+    const run = (): void => {
+      converse(rig, owner(1), acceptors);
+    };
+    rig.peer(2, forwarded(1, 'a', true));
+    run();
+    rig.out.length = 0;
+    rig.peer(2, forwarded(2, 'b', isFast));
+    for (let ticks = 0; ticks < 6; ticks++) {
+      rig.hear(2);
+      rig.tick(25);
+    }
+    rig.peer(2, forwarded(3, 'c', true));
+    expect(purposes(rig)).toEqual([]);
+    return { rig, run };
+  }
+
+  test('does so under a steady load of FAST proposals: what is in flight ends first, what waits takes the fast ballot', () => {
+    const { rig, run } = underLoad(true);
+    run();
+    expect(purposes(rig)).toEqual(['open']);
+    expect(sentFast(rig)).toEqual(['c']);
+  });
+
+  test('control: does not while a proposal is in flight that asked for a leader', () => {
+    const { rig, run } = underLoad(false);
+    run();
+    expect([purposes(rig), sentFast(rig)]).toEqual([[], []]);
+  });
 
   test('leads first for as long as is set, however long ago FAST was asked for', () => {
     const rig = new ProposerRig(owner(1), [2], { fastWaitMsMin: 500 }, 4);

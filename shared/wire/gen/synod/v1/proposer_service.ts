@@ -84,7 +84,10 @@ export interface ProposeResponse {
   sequence: number;
   /** FAST: the way it took. */
   path: Path;
-  /** Decrees and FAST: ballots that this proposer tried until it was chosen, the fast one included. 0 where it cannot say. */
+  /**
+   * Decrees: ballots that this proposer tried until it was chosen, the fast one included. FAST in a log: how often it was sent, to
+   * acceptors or to a leader; who loses a slot goes on in the next. 0 where it cannot say.
+   */
   rounds: number;
 }
 
