@@ -55,11 +55,17 @@ export interface PeerLink {
   readonly changed: Set<string>;
   heardAt: number;
   disk: string | undefined;
+  /** Streams that it has open here. */
+  inbound: number;
+  /** Why it refuses this learner: said once in the log. */
+  refusal: string;
 }
 
 const LOGS_A_TICK = 1_000;
 const IDLE_LOGS_A_TICK = 20;
 const QUEUE_BYTES = 4 * 1024 * 1024;
+/** A learner that said something so lately is alive. Milliseconds. */
+const HEARD_MS = 2_000;
 /** How long an address where another learner answers is left alone. Milliseconds. */
 const WRONG_MS = 5_000;
 
@@ -124,7 +130,7 @@ export class Peers {
     const connection = this.#options.connections.open('learner', id, address);
     return {
       ...{ id, connection, stream: this.#streamTo(id, connection) },
-      ...{ changed: new Set<string>(), heardAt: -Infinity, disk: undefined },
+      ...{ changed: new Set<string>(), heardAt: -Infinity, disk: undefined, inbound: 0, refusal: '' },
     };
   }
 
@@ -177,6 +183,7 @@ export class Peers {
         if (request instanceof SynodError) throw request;
         if (from === undefined) {
           from = this.#introduced(request);
+          from.inbound++;
           stream.write({
             welcome: writeHeader(header),
             disk: bytesOf(store.identity.disk, ID_BYTES, 'disk'),
@@ -194,6 +201,7 @@ export class Peers {
     });
     stream.once('close', () => {
       writer.close();
+      if (from !== undefined) from.inbound--;
     });
   }
 
@@ -205,7 +213,15 @@ export class Peers {
       return refuse(
         `learner ${String(hello.id)} is not one of the others here (${this.links.map(({ id }) => String(id)).join(', ')}): check --id and --learners`,
       );
-    link.disk = hexOf(request.disk, ID_BYTES, 'disk');
+    const disk = hexOf(request.disk, ID_BYTES, 'disk');
+    // R11: two that go by one number would be counted as one. One that was cut off is not waited for.
+    const isHeard = link.inbound > 0 && this.#options.clock.now() - link.heardAt < HEARD_MS;
+    if (isHeard && link.disk !== undefined && link.disk !== disk)
+      throw new SynodError(
+        'FAILED_PRECONDITION',
+        `learner ${String(hello.id)} runs already, with disk ${link.disk}, and this is disk ${disk}: two processes have the same --id`,
+      );
+    link.disk = disk;
     return link;
   }
 
@@ -259,6 +275,10 @@ export class Peers {
       },
       onDown: (reason) => {
         log.debug({ learner: id, reason: reason.message }, 'another learner is not heard');
+        const from = link();
+        if (from === undefined || reason.code !== 'FAILED_PRECONDITION' || from.refusal === reason.message) return;
+        from.refusal = reason.message;
+        log.error({ learner: id, error: reason.message }, 'another learner refuses this one');
       },
       onMessage: (response) => {
         const to = link();

@@ -28,6 +28,8 @@ interface Peer {
   readonly forwarding: PeerStream;
 }
 
+/** A proposer that said something so lately is alive: heartbeats are ten times as frequent. Milliseconds. */
+const HEARD_MS = 1_000;
 /** How long an address where another proposer answers is left alone. Milliseconds. */
 const WRONG_MS = 5_000;
 
@@ -38,8 +40,11 @@ export class PeerLinks {
   readonly #heardAt = new Map<number, number>();
   /** Streams that peers have open here. */
   readonly #inbound = new Map<number, number>();
-  /** Peers found to refuse connections: said once in the log. */
+  /** Which start of a peer speaks here. */
+  readonly #starts = new Map<number, string>();
+  /** Peers found to refuse connections, and why others refuse what this one says: said once in the log. */
   readonly #refusing = new Set<number>();
+  readonly #refusals = new Map<number, string>();
 
   constructor(addresses: ReadonlyMap<number, string>, ports: LinkPorts) {
     this.#ports = ports;
@@ -142,7 +147,7 @@ export class PeerLinks {
   #greet(hello: ReturnType<typeof decodePeerFrame>['hello']): number {
     if (hello === undefined)
       throw new SynodError('INVALID_ARGUMENT', 'the first frame of a stream between proposers needs a hello');
-    const { id } = checkHeader(hello, this.#expected, ['proposer']);
+    const { id, incarnation = '' } = checkHeader(hello, this.#expected, ['proposer']);
     if (!this.#peers.has(id))
       throw new SynodError(
         'FAILED_PRECONDITION',
@@ -150,7 +155,21 @@ export class PeerLinks {
           ? `this is proposer ${String(id)} itself: two processes have the same --id, or --proposers names an address twice`
           : `proposer ${String(id)} is not among --proposers here, or not yet`,
       );
+    const other = this.#starts.get(id);
+    if (other !== undefined && other !== incarnation && this.#isHeard(id))
+      throw new SynodError(
+        'FAILED_PRECONDITION',
+        `proposer ${String(id)} runs already, as start ${other.slice(0, 8)}, and this is start ${incarnation.slice(0, 8)}: ` +
+          'two processes have the same --id',
+      );
+    this.#starts.set(id, incarnation);
     return id;
+  }
+
+  /** It speaks here now. One that was cut off is not waited for: its next start may be elsewhere. */
+  #isHeard(id: number): boolean {
+    const silentMs = this.#ports.clock.now() - (this.#heardAt.get(id) ?? -Infinity);
+    return (this.#inbound.get(id) ?? 0) > 0 && silentMs < HEARD_MS;
   }
 
   #receive(from: number, message: PeerMessage): void {
@@ -196,6 +215,7 @@ export class PeerLinks {
         retryMsMax: 500,
         onUp: () => {
           this.#refusing.delete(id);
+          this.#refusals.delete(id);
         },
         onDown: (reason, refused) => {
           this.#onDown(id, reason, refused);
@@ -238,6 +258,10 @@ export class PeerLinks {
     // A peer that has a stream open here is running: the refusal is an old one, which a connection repeats until it tries again.
     const refused = refusedNow && (this.#inbound.get(peer) ?? 0) === 0;
     this.#ports.post({ kind: 'peer-down', peer, refused });
+    if (reason.code === 'FAILED_PRECONDITION' && this.#refusals.get(peer) !== reason.message) {
+      this.#refusals.set(peer, reason.message);
+      this.#ports.log.error({ proposer: peer, error: reason.message }, 'another proposer refuses this one');
+    }
     if (!refused || this.#refusing.has(peer)) return;
     this.#refusing.add(peer);
     this.#ports.log.warn(

@@ -2,7 +2,10 @@
  * Goal: learners agree on their state, notice when they do not, and copy from one another what acceptors no longer have.
  * Method: real gRPC in one process; differences are planted in a store's digests; every wait is for a condition.
  */
+import { rmSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterEach, describe, expect, test } from '@jest/globals';
+import { writeHeader } from '../../shared/wire/codec/header.ts';
 import { LearnerServiceService as service } from '../../shared/wire/gen/synod/v1/learner_service.ts';
 import type { RunningLearner } from '../../services/learner/learner.ts';
 import type { LearnerStore } from '../../shared/ports/learner-store.ts';
@@ -120,6 +123,45 @@ describe('digests', () => {
   });
 });
 
+interface Page {
+  readonly configuration: string;
+  readonly learners: readonly { readonly id: number; readonly connected: boolean; readonly disk?: string }[];
+}
+
+/** The status page of a learner once it is as wanted; asked for again and again, one question at a time. */
+async function pageWhere(learner: RunningLearner, isWanted: (page: Page) => boolean): Promise<Page> {
+  for (const end = performance.now() + 30_000; performance.now() < end;) {
+    const page = (await (await fetch(`http://${learner.http}/status.json`)).json()) as Page;
+    if (isWanted(page)) return page;
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  throw new Error(`the page never was as wanted: ${isWanted.toString()}`);
+}
+
+const diskOf = (page: Page, id: number): string | undefined => page.learners.find((each) => each.id === id)?.disk;
+
+test('a second process with the id of a learner that runs is refused, with both disks (R11)', async () => {
+  cluster = await TestCluster.start(3);
+  const [first, second] = [await cluster.startLearner(1), await cluster.startLearner(2)];
+  voteMany(300);
+  const { configuration } = await pageWhere(first, (page) => diskOf(page, 2) === second.store.identity.disk);
+  const errors: string[] = [];
+  const stream = cluster.client(first).bidi(service.compare);
+  const hello = writeHeader({ cluster: 'test', configuration, role: 'learner', id: 2, incarnation: undefined });
+  stream.on('data', () => undefined);
+  stream.on('error', (error) => errors.push(cluster.client(first).errorOf(error as never).message));
+  stream.write({ hello, disk: Buffer.from('cd'.repeat(16), 'hex'), digests: [], learned: [] });
+  await until(() => errors.length === 1);
+  expect(errors[0]).toBe(
+    `learner 2 runs already, with disk ${second.store.identity.disk}, and this is disk ${'cd'.repeat(16)}: two processes have the same --id`,
+  );
+  // The control: once it is gone, another disk under its number is taken, as after a wiped folder.
+  await cluster.stopLearner(2);
+  rmSync(join(cluster.folder, 'learner-2'), { recursive: true });
+  const again = await cluster.startLearner(2);
+  await pageWhere(first, (page) => diskOf(page, 2) === again.store.identity.disk);
+});
+
 test('an address that leads to another learner gives nobody a second word (R11)', async () => {
   cluster = await TestCluster.start(2);
   const [first, second] = [await cluster.startLearner(1), await cluster.startLearner(2)];
@@ -127,18 +169,12 @@ test('an address that leads to another learner gives nobody a second word (R11)'
   // The third entry leads to learner 2 again.
   const learners = new Map([first.address, second.address, second.address].map((address, i) => [i + 1, address]));
   const watching = await cluster.startLearner(1, { learners });
-  interface Page {
-    readonly learners: readonly { readonly id: number; readonly connected: boolean; readonly disk?: string }[];
-  }
-  let page: Page | undefined;
-  await until(() => {
-    void fetch(`http://${watching.http}/status.json`).then(async (answer) => (page = (await answer.json()) as Page));
-    const [two, three] = page?.learners ?? [];
-    return two?.disk !== undefined && three?.connected === false;
-  });
+  const isThirdOut = ({ learners: [two, three] }: Page): boolean =>
+    two?.disk !== undefined && three?.connected === false;
+  await pageWhere(watching, isThirdOut);
   voteMany(300);
   await until(() => agreed().includes(300));
-  expect(page?.learners.find(({ id }) => id === 3)?.disk).toBeUndefined();
+  expect(diskOf(await pageWhere(watching, isThirdOut), 3)).toBeUndefined();
 });
 
 describe('a learner that is behind', () => {

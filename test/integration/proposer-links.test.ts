@@ -42,6 +42,29 @@ describe('acceptors', () => {
 });
 
 describe('peers', () => {
+  test('a second process with the id of one that runs is refused, with both starts; its next start, once it is gone, is not', async () => {
+    const second = await cluster.startProposer(2);
+    const first = await cluster.startProposer(1);
+    const lines: string[] = [];
+    const heard = (of: typeof second): boolean => of.node.machine.peers().some(({ id, alive }) => id === 1 && alive);
+    await until(() => heard(second));
+    const { header } = first.node;
+    const twin = { ...header, incarnation: 'ff'.repeat(8) };
+    const stream = cluster.client(2).bidi(raw(PeerServiceService.heartbeats));
+    stream.on('data', () => undefined);
+    stream.on('error', (error) => lines.push(cluster.client(2).errorOf(error as never).message));
+    stream.write(hello(twin, {}));
+    await until(() => lines.length === 1);
+    expect(lines[0]).toMatch(
+      /^proposer 1 runs already, as start [0-9a-f]{8}, and this is start ffffffff: two processes/,
+    );
+    expect(lines[0]).toContain(header.incarnation?.slice(0, 8));
+    // The control.
+    await cluster.killProposer(1);
+    await cluster.startProposer(1);
+    await until(() => heard(second) && second.node.peers.answers(1));
+  });
+
   test('an address that leads to another proposer is not that of the one that was meant', async () => {
     const [one, two] = [cluster.addressOf(1), cluster.addressOf(2)];
     await cluster.startProposer(2);

@@ -118,9 +118,10 @@ export class PersistentStream<Message, Req, Res> {
     if (state.kind === 'up') {
       state.writer.end();
       // A peer that does not end its side is not waited for.
-      this.#clock.after(GOOD_MS, () => {
+      const cancel = this.#clock.after(GOOD_MS, () => {
         state.stream.cancel();
       });
+      state.stream.once('status', cancel);
     }
     if (state.kind === 'opening') state.stream.cancel();
   }
