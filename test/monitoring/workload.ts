@@ -11,7 +11,6 @@ const STREAMED = 2_000;
 
 export class Workload {
   readonly #harness: Harness;
-  /** One client for each proposer, which speaks to that one first. */
   readonly #clients: SynodClient[];
   readonly #running = new AbortController();
   readonly #lanes: Promise<void>[] = [];
@@ -21,12 +20,12 @@ export class Workload {
   constructor(harness: Harness) {
     this.#harness = harness;
     const { cluster } = harness;
-    this.#clients = [0, 1].map((at) => {
-      const proposers = cluster.addresses('proposer');
-      const turned = [...proposers.slice(at), ...proposers.slice(0, at)];
-      const learners = cluster.addresses('learner');
-      return connect({ cluster: cluster.id, proposers: turned, learners, timeoutMs: 30_000, ownConnections: true });
-    });
+    this.#clients = [1, 2].map(() =>
+      connect({
+        ...{ cluster: cluster.id, timeoutMs: 30_000, ownConnections: true },
+        ...{ proposers: cluster.addresses('proposer'), learners: cluster.addresses('learner') },
+      }),
+    );
     harness.onStop(() => {
       this.#running.abort();
       for (const client of this.#clients) client.close();
@@ -113,20 +112,28 @@ export class Workload {
     }
   }
 
-  /** One at a time, which goes the fast way; several at once; then two decrees at once, again and again, until some collided. */
+  /** One at a time, which goes the fast way; then two at once, of which each reaches another acceptor first: they collide. */
   async #fast(): Promise<void> {
+    const { cluster } = this.#harness;
     const fast = { protocol: 'fast' } as const;
+    // Each through a proposer of its own: two by one proposer do not collide.
+    const clients = cluster.addresses('proposer').map((proposer) => {
+      const learners = cluster.addresses('learner');
+      return connect({ cluster: cluster.id, proposers: [proposer], learners, timeoutMs: 30_000, ownConnections: true });
+    });
     const one = (client: SynodClient): Promise<unknown> => client.propose(FAST_LOG, Buffer.from('event'), fast);
-    for (let i = 0; i < 20; i++) await one(this.#clients[i % 2]!);
-    for (let i = 0; i < 10; i++) await Promise.all([...this.#clients, ...this.#clients].map(one));
+    for (let i = 0; i < 20; i++) await one(clients[i % 2]!);
+    await this.#ctl('fault', 'delay', '100ms', 'proposer-1', 'to', 'acceptor-3');
+    await this.#ctl('fault', 'delay', '100ms', 'proposer-2', 'to', 'acceptor-1');
+    for (let i = 0; i < 3; i++) await Promise.all(clients.map(one));
     let tries = 0;
     await eventually('FAST decrees collide', async () => {
       const log = `decree-${++tries}`;
-      const decided = await Promise.all(
-        this.#clients.map((each, at) => each.decide(log, Buffer.from(`by ${at}`), fast)),
-      );
+      const decided = await Promise.all(clients.map((each, at) => each.decide(log, Buffer.from(`by ${at}`), fast)));
       return decided.some(({ path }) => path === 'recovered');
     });
+    await this.#ctl('fault', 'heal');
+    for (const client of clients) client.close();
   }
 
   async #moveLeader(): Promise<void> {
