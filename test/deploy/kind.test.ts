@@ -25,6 +25,7 @@ const ran = (
 ): { code: number | null; said: string } => {
   const { status, stdout, stderr } = spawnSync(command, args, {
     encoding: 'utf8',
+    maxBuffer: 1024 ** 3,
     env: { ...process.env, PATH: path },
   });
   return { code: status, said: stdout + stderr };

@@ -45,6 +45,8 @@ function kubectl() {
 function synod(command) {
   const { status, stdout } = spawnSync(process.execPath, [join(root, 'bin/synod.mjs'), 'ctl', ...command], {
     encoding: 'utf8',
+    // A long log is cut off otherwise.
+    maxBuffer: 1024 ** 3,
   });
   const lines = stdout.split('\n').filter((line) => lost === undefined || !line.includes(`"value":"${lost}"`));
   process.stdout.write(lines.join('\n'));
