@@ -18,6 +18,7 @@ import { heapBytes } from './restricted.ts';
 
 interface Service {
   readonly image: string;
+  readonly build?: Readonly<Record<string, string>>;
   readonly command?: readonly string[];
   readonly environment?: Readonly<Record<string, string>>;
   readonly ports: readonly string[];
@@ -50,6 +51,11 @@ describe('compose.yaml', () => {
     const count = (role: Role): number => members.filter((each) => each.role === role).length;
     expect(ROLES.map(count)).toEqual([3, 2, 2]);
     expect(Object.keys(compose.services)).toHaveLength(9);
+  });
+
+  test('the image is built by one service alone, for builds of one tag side by side fail', () => {
+    const builds = Object.values(compose.services).flatMap(({ build }) => (build === undefined ? [] : [build]));
+    expect(builds).toEqual([{ context: '../..', dockerfile: 'deploy/docker/Dockerfile' }]);
   });
 
   test.each(members)(
