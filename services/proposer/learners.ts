@@ -62,14 +62,14 @@ export class LearnerLinks {
   readonly #ports: LearnerPorts;
   readonly #links: LearnerLink[] = [];
   readonly #loads = new Map<string, Load>();
-  /** Who is asked first. */
-  #first = 0;
+  /** Who is asked first, by place among those that are known; each proposer begins with another one. */
+  #first: number;
   #lookAt = -Infinity;
 
   constructor(addresses: ReadonlyMap<number, string>, ports: LearnerPorts) {
     this.#ports = ports;
     for (const [id, address] of addresses) this.#links.push(this.#link(id, address));
-    this.#first = ports.header.id % Math.max(1, this.#links.length);
+    this.#first = ports.header.id;
   }
 
   /** A learner is known of, or is at another address; `address` undefined: it is given up. */

@@ -4,7 +4,7 @@
  */
 import { assert } from '../base/assert.ts';
 import { CLASSIC, type Ballot } from '../paxos/ballot.ts';
-import type { Disks } from '../paxos/introduction.ts';
+import type { Disks, Remembered } from '../paxos/introduction.ts';
 import type { Disk } from '../ports/disk.ts';
 import type { Journal } from '../ports/journal.ts';
 import { encodeRecord } from '../wire/codec/record.ts';
@@ -26,6 +26,12 @@ export interface RestoredAcceptor {
 /** A segment takes all that is written here, with room to spare; the acceptor makes its own, of its own size, behind it. */
 const SEGMENT_BYTES_MIN = 64 * 1024;
 const SECTOR = 512;
+/**
+ * The restore counts as a start, the draw of which no process has: a learner that remembers it takes no other disk for this one (R5).
+ * It is far above the starts of any disk that began empty, so that wiped acceptors never look like later starts of restored ones.
+ */
+const STARTS = 1_000_000;
+const DRAW = 0;
 /** Appended before their write is waited for. */
 const AT_ONCE = 1_000;
 
@@ -33,8 +39,9 @@ const AT_ONCE = 1_000;
  * Writes journal, roster and stamp into an empty folder. Rejects as `openStamp` does for a folder that is not empty. The roster is
  * pending, not complete: the acceptor speaks once it saw that every other disk of it holds the same (R5), so that an empty or older
  * disk cannot come in its place. The stamp comes last: a folder that was not finished is nobody's, and no acceptor starts on it.
+ * Resolves to what the restored learner must remember of it.
  */
-export async function writeRestored(disk: Disk, acceptor: RestoredAcceptor): Promise<void> {
+export async function writeRestored(disk: Disk, acceptor: RestoredAcceptor): Promise<Remembered> {
   const { owner, disks, ends, incarnation } = acceptor;
   const id = disks.get(owner.id);
   assert(id !== undefined, 'R5', () => `acceptor ${String(owner.id)} is not on the roster that is restored`);
@@ -56,8 +63,9 @@ export async function writeRestored(disk: Disk, acceptor: RestoredAcceptor): Pro
     onFatal: fail,
   });
   await Promise.race([failed, append(journal, records)]);
-  await writeRoster(disk, { roster: { kind: 'pending', disks }, start: 0, remembered: new Map() });
+  await writeRoster(disk, { roster: { kind: 'pending', disks }, start: STARTS, remembered: new Map() });
   await stampRestored(disk, owner, id);
+  return { start: STARTS, draw: DRAW, position: records.length - 1 };
 }
 
 /** A log as if all its slots had been voted for, chosen and dropped. */

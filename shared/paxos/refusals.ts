@@ -9,7 +9,7 @@ interface Own {
 
 const WIPE_ALL =
   'A roster that cannot be completed is cleared only by stopping all acceptors and wiping the disks of all of them, ' +
-  'which forgets everything that they ever chose.';
+  'which forgets everything that they ever chose. The disks of a restored cluster are not wiped but restored again (synodctl cluster restore).';
 
 export function wrongConfiguration(own: Own, disks: Disks, acceptors: readonly number[]): string {
   return (

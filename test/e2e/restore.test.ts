@@ -8,8 +8,10 @@ import { spawn } from 'node:child_process';
 import { cpSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
+import { open as openLmdb } from 'lmdb';
 import { clientHeader, connect } from '../../shared/client/index.ts';
 import type { Entry, SynodClient } from '../../shared/client/index.ts';
+import { keys } from '../../shared/platform/learner-store/store-rows.ts';
 import { EXIT } from '../../shared/platform/lifecycle.ts';
 import { LearnerServiceService } from '../../shared/wire/gen/synod/v1/learner_service.ts';
 import { ProposerServiceService } from '../../shared/wire/gen/synod/v1/proposer_service.ts';
@@ -25,6 +27,7 @@ const COUNT = 700;
 const folder = scratch();
 const restored = join(folder.path, 'new');
 const untouched = join(folder.path, 'copy');
+const whole = join(folder.path, 'whole');
 let session: number;
 let lastSlot: number;
 let oldId: string;
@@ -192,13 +195,31 @@ describe('a cluster that was restored from a learner', () => {
   });
 });
 
-test('the control: acceptors that do not know the ends decide a slot anew that the learner holds', async () => {
+/** Whole folders of a restored cluster, but for its acceptors. */
+function wipeAcceptors(): void {
+  for (const id of [1, 2, 3]) rmSync(join(untouched, `acceptor-${id}`), { recursive: true });
+}
+
+test('the restored learner lets no acceptors speak that were all wiped, so that they decide nothing anew', async () => {
+  cpSync(untouched, whole, { recursive: true });
+  wipeAcceptors();
+  await expect(Harness.start({ data: untouched, learners: 1, proposers: 1 })).rejects.toThrow(
+    /does not speak with disk \w{32}: learner 1 remembers start 1000000 of it/,
+  );
+});
+
+test('the control: acceptors that do not know the ends, and a learner that does not know them, decide a slot anew', async () => {
   const { acceptors, cluster } = JSON.parse(readFileSync(join(untouched, 'cluster.json'), 'utf8')) as {
     readonly acceptors: number;
     readonly cluster: string;
   };
   expect([acceptors, cluster]).toEqual([3, expect.stringMatching(/^[0-9a-f]{32}$/)]);
-  for (const id of [1, 2, 3]) rmSync(join(untouched, `acceptor-${id}`), { recursive: true });
+  wipeAcceptors();
+  const db = openLmdb<Uint8Array, Uint8Array>({
+    ...{ path: join(untouched, 'learner-1'), noSubdir: false, encoding: 'binary', keyEncoding: 'binary' },
+  });
+  for (const id of [1, 2, 3]) await db.remove(keys.acceptor(id));
+  await db.close();
   const unsafe = await Harness.start({ data: untouched, learners: 1, proposers: 1 });
   const writer = clientOf(unsafe);
   try {
@@ -211,7 +232,7 @@ test('the control: acceptors that do not know the ends decide a slot anew that t
 
 test('a restored disk and empty ones make no cluster', async () => {
   const mixed = join(folder.path, 'mixed');
-  const { code } = await restore([join(untouched, 'learner-1'), '--into', mixed, '--cluster', 'mixed-1', '--yes']);
+  const { code } = await restore([join(whole, 'learner-1'), '--into', mixed, '--cluster', 'mixed-1', '--yes']);
   expect(code).toBe(0);
   for (const id of [2, 3]) rmSync(join(mixed, `acceptor-${id}`), { recursive: true });
   const one = scratch();

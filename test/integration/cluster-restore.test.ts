@@ -3,17 +3,18 @@
  * do before it does it. Method: a learner's folder made by its store; the command as it is, with a terminal that the test plays.
  */
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { open as openLmdb } from 'lmdb';
 import { run } from '../../services/cli/program.ts';
 import { Batch } from '../../shared/base/batch.ts';
-import { readStamp, verifyJournal } from '../../shared/journal/index.ts';
+import { readRoster, readStamp, verifyJournal } from '../../shared/journal/index.ts';
 import { CLASSIC, type Ballot } from '../../shared/paxos/ballot.ts';
 import { readFolder } from '../../shared/platform/disk.ts';
 import { lockFolder } from '../../shared/platform/journal-lock.ts';
+import type { FolderLock } from '../../shared/platform/journal-lock.ts';
 import { openLearnerStore, readLearnerStore } from '../../shared/platform/learner-store/store.ts';
 import { CLIENT, command, open } from '../support/learner.ts';
 
@@ -48,15 +49,15 @@ interface Ran {
   readonly err: string;
 }
 
-/** `typed`: what a person at a terminal types; undefined: there is no terminal. */
-async function restore(args: readonly string[], typed?: string): Promise<Ran> {
+/** `typed`: what a person at a terminal types, after `meanwhile`; undefined: there is no terminal. */
+async function restore(args: readonly string[], typed?: string, meanwhile?: () => Promise<void>): Promise<Ran> {
   const [out, err]: [string[], string[]] = [[], []];
   const code = await run(['cluster', 'restore', ...args], {
     out: (line) => out.push(line),
     err: (line) => err.push(line),
     env: {},
     input: (async function* () {
-      await Promise.resolve();
+      await meanwhile?.();
       if (typed !== undefined) yield `${typed}\n`;
     })(),
     piped: typed === undefined,
@@ -109,6 +110,12 @@ describe('what is wrong is said, and nothing is written', () => {
     ['no quorum system', () => [...whole(), '--quorum', 'most'], 2, '--quorum must be'],
     ['learner 0', () => [...whole(), '--learner', '0'], 2, '--learner must be a whole number from 1'],
     ['nobody to ask', () => whole().slice(0, -1), 2, 'nobody can be asked here: add --yes'],
+    [
+      'a target below a file',
+      () => [source, '--into', join(source, 'data.mdb', 'new'), '--cluster', 'x', '--yes'],
+      1,
+      /the new cluster could not be written: .*ENOTDIR.*outcome none/,
+    ],
     ['the folder itself as the target', () => [source, '--into', source, '--cluster', 'x', '--yes'], 1, 'is not empty'],
   ];
   test.each(cases)('%s', async (_, args, code, text) => {
@@ -144,6 +151,30 @@ describe('what is wrong is said, and nothing is written', () => {
     expect([ran.code, ran.err]).toEqual([1, expect.stringContaining('not the id of the new cluster')]);
     expect(ran.out).toContain('What may be missing in it:');
     expect(existsSync(into)).toBe(false);
+  });
+
+  test('a target that another restore fills while a person is asked; what that made stays', async () => {
+    const copy = join(root, 'copy');
+    cpSync(source, copy, { recursive: true });
+    const ran = await restore(whole().slice(0, -1), 'new-cluster', async () => {
+      expect(await restore([copy, ...whole().slice(1)])).toMatchObject({ code: 0 });
+    });
+    expect([ran.code, ran.err]).toEqual([1, expect.stringContaining('is not empty')]);
+    for (const id of [1, 2, 3])
+      expect(await readStamp(readFolder(join(into, `acceptor-${id}`)))).toMatchObject({ cluster: 'new-cluster', id });
+    expect(existsSync(join(into, 'learner-2', 'data.mdb'))).toBe(true);
+  });
+
+  test('a target in which somebody starts while a person is asked; nothing of it is removed', async () => {
+    const folder = join(into, 'acceptor-2');
+    let lock: FolderLock | undefined;
+    const ran = await restore(whole().slice(0, -1), 'new-cluster', async () => {
+      mkdirSync(folder, { recursive: true, mode: 0o700 });
+      lock = await lockFolder(folder);
+    });
+    expect([ran.code, ran.err]).toEqual([1, expect.stringContaining('another process uses the data folder')]);
+    expect(readdirSync(folder).filter((name) => name.endsWith('.sock'))).toHaveLength(1);
+    await lock?.release();
   });
 
   test('a store whose values are not those of its digests; what was begun is removed', async () => {
@@ -193,9 +224,20 @@ describe('a restore', () => {
     expect(store.identity.disk).not.toBe('ab'.repeat(16));
     expect(store.progress('orders')?.next).toBe(SLOTS);
     expect(store.lookup('orders', CLIENT, 0, SLOTS - 1)).toMatchObject({ kind: 'known', slot: SLOTS - 1 });
-    // Of the old acceptors nothing is remembered: the new ones have their numbers.
+    // R5: were the new acceptors wiped, it would know; of the old ones, of which one had a number too, it knows nothing.
+    for (const id of [2, 5, 9]) {
+      const { start, roster } = await readRoster(readFolder(join(into, `acceptor-${id}`)));
+      expect(roster.kind).toBe('pending');
+      expect(store.remembered(id)).toEqual({ start, draw: 0, position: 1 });
+    }
     expect(store.remembered(1)).toBeUndefined();
     await store.close();
+  });
+
+  test('takes folders that are there and empty, wherever it is run from', async () => {
+    for (const name of ['acceptor-1', 'learner-2']) mkdirSync(join(into, name), { recursive: true, mode: 0o700 });
+    const dotted = `${root}/./new`;
+    expect(await restore([source, '--into', dotted, '--cluster', 'new-cluster', '--yes'])).toMatchObject({ code: 0 });
   });
 
   test('takes folders that are there and empty, such as new file systems', async () => {

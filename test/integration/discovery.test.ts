@@ -53,6 +53,16 @@ describe('a lookup of members', () => {
     expect(await lookup().find(name({ host: '_synod._tcp.x.test' }))).toHaveLength(1);
   });
 
+  test('takes no answer that names more members than the limit', async () => {
+    members(...Array.from({ length: 257 }, (_, i): [string, string] => [`l-${String(i + 1)}`, '127.0.0.1:1']));
+    await expect(lookup().find(name())).rejects.toThrow(
+      'DNS names 257 members by _grpc._tcp.synod-learner.test; at most 256 are taken',
+    );
+    expect(server.asked.filter((each) => each.startsWith('l-'))).toEqual([]);
+    members(...Array.from({ length: 256 }, (_, i): [string, string] => [`l-${String(i + 1)}`, '127.0.0.1:1']));
+    expect(await lookup().find(name())).toHaveLength(256);
+  });
+
   test('takes IPv6 addresses where there are no others, and leaves a host without one without', async () => {
     members(['learner-1', '127.0.0.1:7301'], ['learner-2', '127.0.0.2:7302']);
     server.hosts.set('learner-1.synod-learner.test', ['fd00::5']);

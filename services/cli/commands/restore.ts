@@ -95,7 +95,9 @@ function next(plan: Plan, learner: number): string[] {
     ? [
         `npm start -- --data ${into} --acceptors ${String(acceptors.length)}${quorum === 'majority' ? '' : ` --quorum ${quorum}`}`,
       ]
-    : [`start each acceptor and learner ${String(learner)} with --cluster ${cluster} and its folder here`];
+    : [
+        `start each acceptor and learner ${String(learner)} with --cluster ${cluster}, --quorum ${quorum} and its folder here`,
+      ];
   return [
     `${into} holds the data of cluster ${cluster}: acceptors ${acceptors.join(', ')} and learner ${String(learner)}.`,
     `Next: ${start.join('')}`,

@@ -1,6 +1,6 @@
 /** What `synodctl cluster restore` is asked to make, checked before anything is read or written. */
 import { existsSync, readdirSync, statSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { SynodError } from '../../../shared/base/errors.ts';
 import { ACCEPTORS_MAX, ACCEPTORS_MIN } from '../../../shared/paxos/quorum.ts';
 import { isQuorumSetting, QUORUM_FORMS, quorumSystem } from '../../../shared/paxos/quorum-setting.ts';
@@ -32,8 +32,10 @@ export interface Plan {
 }
 
 const ID_MAX = 65_535;
-/** What may lie in a folder that counts as empty: what a new file system brings. */
-const NOTHING = new Set(['lost+found']);
+/** What a new file system brings. */
+export const LOST_FOUND = 'lost+found';
+/** A lock in a folder that is else empty is nobody's data: whoever goes on there takes it, or hears that it is held. */
+const LOCK = /^lock\.[0-9a-f]+\.sock$/;
 
 /** Throws UsageError for what cannot be meant, and INVALID_ARGUMENT for a quorum system that is not safe. */
 export function planOf(options: RestoreOptions): Plan {
@@ -88,7 +90,7 @@ export function foldersOf({ into, acceptors }: Plan, learner: number) {
 export function requireEmpty(plan: Plan, learner: number): void {
   const { acceptors, learner: learnerFolder } = foldersOf(plan, learner);
   const folders = [...acceptors.values(), learnerFolder];
-  const own = new Set(folders.map((folder) => folder.slice(plan.into.length).replace(/^\/+/, '')));
+  const own = new Set(folders.map((folder) => basename(folder)));
   const refuse = (folder: string, names: readonly string[]): never => {
     const what = names.slice(0, 3).join(', ');
     throw new SynodError(
@@ -107,5 +109,5 @@ export function requireEmpty(plan: Plan, learner: number): void {
 function namesIn(folder: string): string[] {
   if (!existsSync(folder)) return [];
   if (!statSync(folder).isDirectory()) throw new SynodError('FAILED_PRECONDITION', `${folder} is not a folder`);
-  return readdirSync(folder).filter((name) => !NOTHING.has(name));
+  return readdirSync(folder).filter((name) => name !== LOST_FOUND && !LOCK.test(name));
 }

@@ -77,6 +77,8 @@ interface Member {
   missed: number;
 }
 
+/** Members of a role at most: every one costs connections, and what DNS says is not ours to bound. */
+export const MEMBERS_MAX = 256;
 /** Names in warnings that were said already: what DNS says is bounded here. */
 const SAID_MAX = 1_000;
 
@@ -146,10 +148,15 @@ export class DnsDirectory implements Directory {
   #hear(found: readonly Named[]): void {
     if (this.#isStopped) return;
     const named = this.#byId(found);
-    this.#setTrouble(named.size === 0 ? 'no name that DNS gives ends in a member’s number' : undefined);
-    if (named.size === 0) return;
-    this.#answers++;
+    if (named.size === 0) {
+      this.#setTrouble('no name that DNS gives ends in a member’s number');
+      return;
+    }
     for (const [id, { target, addresses }] of named) this.#meet(id, target, addresses);
+    const trouble = this.#unmet(named);
+    this.#setTrouble(trouble);
+    // Somebody is there whom nobody can reach yet: that is no proof of who else there is.
+    if (trouble === undefined) this.#answers++;
     for (const [id, member] of this.#known) {
       if (named.has(id)) member.missed = 0;
       else if (++member.missed >= this.#missedMax && !this.#watcher.answers(id)) this.#forget(id, member);
@@ -161,6 +168,7 @@ export class DnsDirectory implements Directory {
     const before = this.#known.get(id);
     const [address] = addresses;
     if (address === undefined || (before !== undefined && addresses.includes(before.address))) return;
+    if (before === undefined && this.#known.size >= MEMBERS_MAX) return;
     if (before === undefined) this.#known.set(id, { address, missed: 0 });
     else before.address = address;
     this.#options.log.info(
@@ -168,6 +176,15 @@ export class DnsDirectory implements Directory {
       before === undefined ? `DNS names a ${this.#role}` : `a ${this.#role} has another address`,
     );
     this.#watcher.onMember(id, address);
+  }
+
+  /** Why not everybody who is named is known. */
+  #unmet(named: ReadonlyMap<number, Named>): string | undefined {
+    const unmet = [...named].filter(([id]) => !this.#known.has(id)).map(([, { target }]) => target);
+    if (unmet.length === 0) return undefined;
+    return this.#known.size >= MEMBERS_MAX
+      ? `${String(MEMBERS_MAX)} members are known, and no more are taken`
+      : `DNS gives no address of ${unmet.slice(0, 3).join(', ')}${unmet.length > 3 ? ` and ${String(unmet.length - 3)} more` : ''}`;
   }
 
   #forget(id: number, { address }: Member): void {
@@ -206,7 +223,11 @@ export class DnsDirectory implements Directory {
     if (trouble === before) return;
     const about = { name: dnsNameText(this.#name), members: this.#known.size };
     if (trouble === undefined) this.#options.log.info(about, `DNS names every ${this.#role}`);
-    else this.#options.log.warn({ ...about, error: trouble }, `DNS names no ${this.#role}; those that are known stay`);
+    else
+      this.#options.log.warn(
+        { ...about, error: trouble },
+        `DNS does not say where every ${this.#role} is; those that are known stay`,
+      );
   }
 }
 

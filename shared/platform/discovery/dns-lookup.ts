@@ -7,6 +7,7 @@ import { readFileSync } from 'node:fs';
 import { SynodError, messageOf } from '../../base/errors.ts';
 import { hostPortText } from '../config/values.ts';
 import type { DnsName, HostPort } from '../config/values.ts';
+import { MEMBERS_MAX } from './directory.ts';
 import type { MemberLookup, Named } from './directory.ts';
 
 export interface DnsLookupOptions {
@@ -31,9 +32,15 @@ export class DnsLookup implements MemberLookup {
     this.#search = readSearch(resolvConf ?? (server === undefined ? systemConf() : ''));
   }
 
-  /** Rejects with UNAVAILABLE when nobody is named, or DNS does not answer. */
+  /** Rejects with UNAVAILABLE when nobody is named, names too many, or DNS does not answer. */
   async find(name: DnsName): Promise<readonly Named[]> {
-    const records = await this.#records(name.host.startsWith('_') ? name.host : `_${name.service}._tcp.${name.host}`);
+    const service = name.host.startsWith('_') ? name.host : `_${name.service}._tcp.${name.host}`;
+    const records = await this.#records(service);
+    if (records.length > MEMBERS_MAX)
+      throw new SynodError(
+        'UNAVAILABLE',
+        `DNS names ${String(records.length)} members by ${service}; at most ${String(MEMBERS_MAX)} are taken`,
+      );
     return Promise.all(
       records.map(async (record) => ({
         target: record.name,

@@ -9,6 +9,7 @@ import { openJournal, openStamp, readRoster, verifyJournal, writeRestored } from
 import type { RestoredAcceptor } from '../../../shared/journal/index.ts';
 import { Acceptor } from '../../../shared/paxos/acceptor.ts';
 import { CLASSIC, type Ballot } from '../../../shared/paxos/ballot.ts';
+import { contradiction } from '../../../shared/paxos/introduction.ts';
 import type { FromAcceptor, Prepare } from '../../../shared/paxos/messages.ts';
 import type { Disk } from '../../../shared/ports/disk.ts';
 import { replay } from '../../../shared/runtime/acceptor-node.ts';
@@ -93,11 +94,15 @@ describe('the folder of a restored acceptor', () => {
     expect(ask(machine, { kind: 'accept', log: 'orders', first: 3 })).toMatchObject({ kind: 'accepted' });
   });
 
-  test('holds the roster of all restored disks, pending, and no start', async () => {
-    await writeRestored(disk, plan({ a: 1 }));
+  test('holds the roster of all restored disks, pending, and counts the restore as a start, which learners are to remember', async () => {
+    const remembered = await writeRestored(disk, plan({ a: 1 }));
     expect(await readRoster(disk)).toEqual({
-      ...{ roster: { kind: 'pending', disks: DISKS }, start: 0, remembered: new Map() },
+      ...{ roster: { kind: 'pending', disks: DISKS }, start: 1_000_000, remembered: new Map() },
     });
+    expect(remembered).toEqual({ start: 1_000_000, draw: 0, position: 0 });
+    // Its first process is a later start, from a disk that holds as much; an empty disk under its number never is (R5).
+    expect(contradiction({ start: 1_000_001, draw: 7, position: 0 }, remembered)).toBeUndefined();
+    expect(contradiction({ start: 1, draw: 7, position: 900 }, remembered)).toContain('remembers start 1000000');
   });
 
   test('takes as many logs as there may be, in one segment', async () => {

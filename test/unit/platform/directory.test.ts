@@ -117,7 +117,7 @@ describe('a directory of members that DNS names', () => {
     const before = lines.length;
     answer = nobody;
     for (let i = 0; i < 10 * MISSED; i++) await directory.look();
-    expect(lines.slice(before)).toEqual(['DNS names no learner; those that are known stay']);
+    expect(lines.slice(before)).toEqual(['DNS does not say where every learner is; those that are known stay']);
     expect(directory.trouble).toBe('dns:synod-learner:grpc: DNS has no SRV record of x');
     for (let i = 0; i < 10 * MISSED; i++) await look();
     expect([...directory.members.keys()]).toEqual([1, 2]);
@@ -160,6 +160,27 @@ describe('a directory of members that DNS names', () => {
     expect(directory.isSettled).toBe(false);
     await look(member(1, '10.0.0.1'));
     expect(directory.isSettled).toBe(true);
+  });
+
+  test('is not settled while a name has no address, as where DNS answers one question and not the next, and says which', async () => {
+    await watch();
+    for (let i = 0; i < 3 * MISSED; i++) await look(member(1, '10.0.0.1'), member(2));
+    expect(directory.isSettled).toBe(false);
+    expect(directory.trouble).toMatch(/: DNS gives no address of synod-learner-2\.synod-learner\.default/);
+    for (let i = 0; i < MISSED; i++) await look(member(1, '10.0.0.1'), member(2, '10.0.0.2'));
+    expect([directory.isSettled, directory.trouble]).toEqual([true, undefined]);
+  });
+
+  test('takes no more members than the limit, and says so', async () => {
+    await watch();
+    const all = Array.from({ length: 300 }, (_, i) => member(i + 1, '10.0.0.1'));
+    await look(...all);
+    const [known = 0] = directory.members.keys();
+    await look(member(known, '10.0.0.1'));
+    expect([directory.members.size, directory.trouble]).toEqual([256, undefined]);
+    await look(member(known, '10.0.0.1'), member(999, '10.0.0.1'));
+    expect(directory.members.size).toBe(256);
+    expect(directory.trouble).toContain('256 members are known, and no more are taken');
   });
 
   test('leaves out names without a number, and the second of two with one number, and says so once', async () => {
