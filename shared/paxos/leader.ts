@@ -656,8 +656,12 @@ export class Leader {
       sendTo(this.#ctx, undefined, { kind: 'tell', log: this.log, watermark: state.watermark });
       state.told = state.watermark;
     }
-    if (state.finishing !== undefined && now - state.finishing.since >= 2 * options.timeoutMs)
-      state.finishing = undefined;
+    if (state.finishing === undefined || now - state.finishing.since < 2 * options.timeoutMs) return;
+    state.finishing = undefined;
+    // Who promised a higher ballot never answers at this one. A new ballot is needed, if those that it needs are there.
+    const { quorum, down } = this.#ctx;
+    if (state.rejected !== 0 && quorum.isPhase1(((1 << quorum.size) - 1) & ~down))
+      this.#lose('slots cannot be finished at its ballot: acceptors promised a higher one');
   }
 
   #resend(state: Leading, flight: Flight): void {

@@ -511,6 +511,20 @@ describe('R10: finishing below the watermark', () => {
     expect([again.purpose, compareBallots(again.ballot, ballot) > 0]).toEqual(['finish', true]);
   });
 
+  test('what it cannot finish, as an acceptor promised a higher ballot, is finished at a new one where a quorum is there for that', () => {
+    const outcome = (down: readonly number[]): boolean => {
+      const { rig, ballot } = chosenTwo();
+      for (const a of [0, 1, 2]) rig.step({ kind: down.includes(a) ? 'acceptor-down' : 'acceptor-up', acceptor: a });
+      rig.from(1, rejected(ballot, classic(9, 2), { highest: 1 }));
+      // Two timeouts, and a tick.
+      rig.tick(1_050);
+      return rig.notes().some((n) => n.kind === 'leader' && n.change === 'lost');
+    };
+    expect(outcome([0])).toBe(true);
+    // Control: it leads on where nobody could be elected.
+    expect(outcome([0, 2])).toBe(false);
+  });
+
   test('control: without such slots one reject does not depose it', () => {
     const { rig, ballot } = chosenTwo();
     rig.from(1, rejected(ballot, classic(9, 2), { highest: 1 }));
