@@ -89,7 +89,7 @@ export class ProposerNode {
     const post = this.post.bind(this);
     const ports = { header, post, queueBytesMax, log, clock, faults };
     this.acceptors = new AcceptorLinks(options.acceptors, ports);
-    this.peers = new PeerLinks(options.proposers.members, ports);
+    this.peers = new PeerLinks(options.proposers, ports);
     this.learners = new LearnerLinks(options.learners.members, ports);
     this.history = new History(options.history);
     this.intake = new Intake(post, metrics.answered);

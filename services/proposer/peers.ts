@@ -5,6 +5,7 @@
 import type { ServerDuplexStream } from '@grpc/grpc-js';
 import { SynodError, messageOf } from '../../shared/base/errors.ts';
 import type { Forward, PeerMessage } from '../../shared/paxos/peers.ts';
+import type { Directory } from '../../shared/platform/discovery/directory.ts';
 import { connect } from '../../shared/platform/grpc/connection.ts';
 import type { Connection } from '../../shared/platform/grpc/connection.ts';
 import type { StreamContext } from '../../shared/platform/grpc/context.ts';
@@ -35,6 +36,7 @@ const WRONG_MS = 5_000;
 
 export class PeerLinks {
   readonly #ports: LinkPorts;
+  readonly #isFixed: boolean;
   readonly #expected: Expected;
   readonly #peers = new Map<number, Peer>();
   readonly #heardAt = new Map<number, number>();
@@ -46,10 +48,11 @@ export class PeerLinks {
   readonly #refusing = new Set<number>();
   readonly #refusals = new Map<number, string>();
 
-  constructor(addresses: ReadonlyMap<number, string>, ports: LinkPorts) {
+  constructor({ members, isFixed }: Pick<Directory, 'members' | 'isFixed'>, ports: LinkPorts) {
     this.#ports = ports;
+    this.#isFixed = isFixed;
     this.#expected = ports.header;
-    for (const [id, address] of addresses) if (id !== ports.header.id) this.#peers.set(id, this.#peer(id, address));
+    for (const [id, address] of members) if (id !== ports.header.id) this.#peers.set(id, this.#peer(id, address));
   }
 
   start(): void {
@@ -148,13 +151,16 @@ export class PeerLinks {
     if (hello === undefined)
       throw new SynodError('INVALID_ARGUMENT', 'the first frame of a stream between proposers needs a hello');
     const { id, incarnation = '' } = checkHeader(hello, this.#expected, ['proposer']);
-    if (!this.#peers.has(id))
+    if (id === this.#ports.header.id)
       throw new SynodError(
         'FAILED_PRECONDITION',
-        id === this.#ports.header.id
-          ? `this is proposer ${String(id)} itself: two processes have the same --id, or --proposers names an address twice`
-          : `proposer ${String(id)} is not among --proposers here, or not yet`,
+        `this is proposer ${String(id)} itself: two processes have the same --id, or --proposers names an address twice`,
       );
+    if (!this.#peers.has(id))
+      throw this.#isFixed
+        ? new SynodError('FAILED_PRECONDITION', `proposer ${String(id)} is not among --proposers here`)
+        : // It may have heard of this one first.
+          new SynodError('UNAVAILABLE', `DNS has not named proposer ${String(id)} here yet (--proposers)`);
     const other = this.#starts.get(id);
     if (other !== undefined && other !== incarnation && this.#isHeard(id))
       throw new SynodError(

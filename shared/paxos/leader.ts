@@ -513,6 +513,8 @@ export class Leader {
     if (message.reason !== 'ballot' || compareBallots(message.promised, state.ballot) <= 0) return;
     // One reject does not depose a leader that still has its quorum.
     state.rejected |= 1 << acceptor;
+    if (state.finishing !== undefined && state.finishing.to > state.next)
+      return this.#lose(`others have slots that it never sent, and ${formatBallot(message.promised)} is promised`);
     if (!this.#possible(state.rejected)) this.#lose(`a quorum promised ${formatBallot(message.promised)}`);
   }
 
@@ -654,8 +656,12 @@ export class Leader {
       sendTo(this.#ctx, undefined, { kind: 'tell', log: this.log, watermark: state.watermark });
       state.told = state.watermark;
     }
-    if (state.finishing !== undefined && now - state.finishing.since >= 2 * options.timeoutMs)
-      state.finishing = undefined;
+    if (state.finishing === undefined || now - state.finishing.since < 2 * options.timeoutMs) return;
+    state.finishing = undefined;
+    // Who promised a higher ballot never answers at this one. A new ballot is needed, if those that it needs are there.
+    const { quorum, down } = this.#ctx;
+    if (state.rejected !== 0 && quorum.isPhase1(((1 << quorum.size) - 1) & ~down))
+      this.#lose('slots cannot be finished at its ballot: acceptors promised a higher one');
   }
 
   #resend(state: Leading, flight: Flight): void {
@@ -704,14 +710,18 @@ export class Leader {
 
   /**
    * A learner cannot count the votes of [from, to). What is in flight is sent again anyway; slots below the watermark are asked
-   * for explicitly, at our own ballot, and get the value that phase 1 finds there and no other (R10).
+   * for explicitly, at our own ballot, and get the value that phase 1 finds there and no other (R10). Slots that were never sent here
+   * are another's: asked for at our ballot, who promised a higher one says so, and this leadership ends (see `onRejected`). Without
+   * that a leader at rest would never hear that it was deposed, and whoever deposed it may be gone.
    */
   finish(from: number, to: number): void {
     const state = this.#state;
     if (state.kind !== 'leading') return;
     for (const flight of state.flights) if (flight.first < to && flightEnd(flight) > from) this.#resend(state, flight);
     const end = Math.min(to, state.watermark, from + FINISH_SLOTS);
-    if (from < end && state.finishing === undefined) this.#askToFinish(state, from, end);
+    if (state.finishing !== undefined) return;
+    if (from < end) this.#askToFinish(state, from, end);
+    else if (to > state.next) this.#askToFinish(state, Math.max(from, state.next), to);
   }
 
   #askToFinish(state: Leading, from: number, to: number): void {

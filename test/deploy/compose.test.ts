@@ -3,6 +3,7 @@ import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from '@jest/globals';
+import type { IDeployment } from 'kubernetes-models/apps/v1';
 import { parse } from 'yaml';
 import { acceptorSettings } from '../../services/acceptor/config.ts';
 import { learnerSettings } from '../../services/learner/config.ts';
@@ -18,6 +19,7 @@ import { heapBytes } from './restricted.ts';
 
 interface Service {
   readonly image: string;
+  readonly build?: Readonly<Record<string, string>>;
   readonly command?: readonly string[];
   readonly environment?: Readonly<Record<string, string>>;
   readonly ports: readonly string[];
@@ -50,6 +52,11 @@ describe('compose.yaml', () => {
     const count = (role: Role): number => members.filter((each) => each.role === role).length;
     expect(ROLES.map(count)).toEqual([3, 2, 2]);
     expect(Object.keys(compose.services)).toHaveLength(9);
+  });
+
+  test('the image is built by one service alone, for builds of one tag side by side fail', () => {
+    const builds = Object.values(compose.services).flatMap(({ build }) => (build === undefined ? [] : [build]));
+    expect(builds).toEqual([{ context: '../..', dockerfile: 'deploy/docker/Dockerfile' }]);
   });
 
   test.each(members)(
@@ -118,10 +125,17 @@ describe('compose.yaml', () => {
     expect(scrapes[0]!.static_configs.flatMap((each) => each.targets).sort()).toEqual(targets.sort());
   });
 
-  test('Prometheus and Grafana are those of the kind overlay', () => {
-    const images = JSON.stringify(objectsOf('kind'));
+  test('Prometheus and Grafana are those of the kind overlay, and ask nobody on the Internet for anything', () => {
+    const objects = objectsOf('kind');
+    const images = JSON.stringify(objects);
     for (const name of ['prometheus', 'grafana'])
       expect(images).toContain(`"image":"${compose.services[name]!.image}"`);
+    const { environment = {} } = compose.services['grafana']!;
+    const grafana = objects.find(({ kind, metadata }) => kind === 'Deployment' && metadata.name === 'grafana');
+    const [container] = (grafana as IDeployment & typeof grafana).spec!.template.spec!.containers;
+    expect(Object.fromEntries((container!.env ?? []).map(({ name, value }) => [name, value]))).toEqual(environment);
+    // It would fetch plugins at each start, from where network policies let it not.
+    expect(environment).toMatchObject({ GF_PLUGINS_PREINSTALL_DISABLED: 'true' });
   });
 });
 

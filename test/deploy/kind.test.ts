@@ -3,9 +3,9 @@
  * help; the load runs against a cluster of processes; what judges its answers is shown answers that are wrong.
  */
 import { spawn, spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync, symlinkSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
 import { parse } from 'yaml';
 import { Harness, built, eventually } from '../e2e/cluster.ts';
@@ -25,6 +25,7 @@ const ran = (
 ): { code: number | null; said: string } => {
   const { status, stdout, stderr } = spawnSync(command, args, {
     encoding: 'utf8',
+    maxBuffer: 1024 ** 3,
     env: { ...process.env, PATH: path },
   });
   return { code: status, said: stdout + stderr };
@@ -127,7 +128,7 @@ describe('the judge', () => {
   });
 });
 
-describe('the load', () => {
+describe('a run', () => {
   let harness: Harness;
   beforeAll(async () => {
     await built();
@@ -137,7 +138,7 @@ describe('the load', () => {
     await (harness as Harness | undefined)?.stop();
   });
 
-  test('goes on while its proposer dies, ends on SIGTERM, and what it was answered is in the log', async () => {
+  test('of the load goes on while its proposer dies, ends on SIGTERM, and what it was answered is in the log', async () => {
     const proposers = harness.cluster.addresses('proposer');
     const child = spawn(process.execPath, [join(KIND, 'load.mjs'), 'load', ...proposers], {
       env: { ...process.env, SYNOD_ROOT: ROOT },
@@ -162,5 +163,69 @@ describe('the load', () => {
     const answers = parseLines(out).filter(({ value }) => value !== undefined);
     expect(answers.length).toBeGreaterThan(40);
     expect(faultsOf(answers, parseLines(log.said))).toEqual([]);
+    await harness.back('proposer', 1);
+  });
+
+  /** e2e:kind from up.sh to down.sh, with stand-ins for kind, docker and kubectl before this cluster. */
+  async function wholeRun(
+    args: readonly string[],
+    env: Record<string, string>,
+  ): Promise<{ code: number | null; said: string; calls: string }> {
+    const folder = mkdtempSync(join(tmpdir(), 'synod-stand-in-'));
+    try {
+      for (const name of ['kind', 'docker', 'kubectl'])
+        symlinkSync(join(ROOT, 'test', 'deploy', 'stand-in.mjs'), join(folder, name));
+      const child = spawn(process.execPath, [join(KIND, 'e2e.mjs'), ...args], {
+        env: {
+          ...{ ...process.env, PATH: `${folder}:${dirname(process.execPath)}:${process.env['PATH'] ?? ''}` },
+          ...{ STAND_IN: folder, ROOT, SYNOD_PORT_BASE: String(harness.cluster.portBase), ...env },
+        },
+        stdio: ['ignore', 'pipe', 'pipe'],
+      });
+      let said = '';
+      for (const stream of [child.stdout, child.stderr])
+        stream.setEncoding('utf8').on('data', (text: string) => (said += text));
+      const code = await new Promise<number | null>((resolve) => child.once('close', resolve));
+      return { code, said, calls: readFileSync(join(folder, 'calls'), 'utf8') };
+    } finally {
+      endLoad(folder);
+      rmSync(folder, { recursive: true, force: true });
+    }
+  }
+
+  /** The load of a run that failed before its end. */
+  function endLoad(folder: string): void {
+    const file = join(folder, 'load.pid');
+    if (!existsSync(file)) return;
+    try {
+      process.kill(Number(readFileSync(file, 'utf8')), 'SIGKILL');
+    } catch {
+      // It has ended.
+    }
+  }
+
+  test('of e2e:kind: every step is taken and holds where nothing is lost', async () => {
+    const { code, said, calls } = await wholeRun([], {});
+    expect(said).not.toContain('FAILED');
+    expect(said).toContain('values answered');
+    expect(code).toBe(0);
+    expect(said.match(/ {3}ok after/g)!.length).toBeGreaterThanOrEqual(13);
+    for (const call of [
+      'docker build',
+      'kind create cluster',
+      'kind load',
+      'drain synod-worker',
+      'rollout restart',
+      'kind delete',
+    ])
+      expect(calls).toContain(call);
+  });
+
+  test('of e2e:kind: negative control: a value that is lost fails the run, with code 1, and the cluster is removed all the same', async () => {
+    const { code, said, calls } = await wholeRun(['--only', 'two acceptors'], { LOSE: 'load 3' });
+    expect(said).toMatch(/FAILED: load 3 was answered with slot \d+, and is lost/);
+    expect(code).toBe(1);
+    expect(calls).not.toContain('drain');
+    expect(calls).toContain('kind delete cluster');
   });
 });

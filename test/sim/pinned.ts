@@ -17,6 +17,14 @@ export const PINNED: readonly PinnedSeed[] = [
     why: 'an old leader kept its grace at an acceptor that had voted for the new one, and slots stayed unfinished',
   },
   {
+    seed: 1938,
+    why: 'a leader at rest never heard that it was deposed by one that was gone, and slots above its own stayed unfinished',
+  },
+  {
+    seed: 6978,
+    why: 'a leader could not finish slots at its ballot, as an acceptor that it needed had promised a higher one, and kept trying',
+  },
+  {
     seed: 21361,
     why: 'a proposer that was shutting down won a log for what a peer had forwarded, resigned it, and won it again',
   },

@@ -38,10 +38,10 @@ export async function ctl(args, pod = 'synod-proposer-1') {
   return parseLines(await kubectl(['exec', pod, '--', 'synod', 'ctl', ...args, '--json']));
 }
 
-/** Waits for a condition; rejects with what was waited for. */
+/** Waits for a condition, asking ever less often; rejects with what was waited for. */
 export async function eventually(what, condition, msMax = 180_000) {
   const end = Date.now() + msMax;
-  for (let last = 'no'; ;) {
+  for (let last = 'no', waitMs = 50; ; waitMs = Math.min(1_000, 2 * waitMs)) {
     try {
       const found = await condition();
       if (found) return found;
@@ -49,7 +49,7 @@ export async function eventually(what, condition, msMax = 180_000) {
       last = error.message;
     }
     if (Date.now() > end) throw new Error(`not within ${msMax / 1000} s: ${what} (${last})`);
-    await new Promise((resolve) => setTimeout(resolve, 1_000));
+    await new Promise((resolve) => setTimeout(resolve, waitMs));
   }
 }
 
@@ -62,7 +62,7 @@ export async function podReady(pod) {
 }
 
 export async function podIp(pod) {
-  return kubectl(['get', 'pod', pod, '--output', 'jsonpath={.status.podIP}']);
+  return (await kubectl(['get', 'pod', pod, '--output', 'jsonpath={.status.podIP}'])).trim();
 }
 
 /** A pod of the image that runs a script, by the standard that the namespace enforces. */

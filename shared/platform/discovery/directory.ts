@@ -20,6 +20,8 @@ export interface Watcher {
 export interface Directory {
   /** Addresses by id, as they are known now. */
   readonly members: ReadonlyMap<number, string>;
+  /** Whoever is not on the list never will be. */
+  readonly isFixed: boolean;
   /** Nobody else is to be expected: the list is fixed, or DNS answered for as long as a member is remembered. */
   readonly isSettled: boolean;
   /** Why nobody may be known, for a person; undefined where nothing is wrong. */
@@ -52,6 +54,7 @@ export interface DiscoveryOptions {
 
 export class FixedDirectory implements Directory {
   readonly members: ReadonlyMap<number, string>;
+  readonly isFixed = true;
   readonly isSettled = true;
   readonly trouble = undefined;
 
@@ -80,6 +83,7 @@ export const MEMBERS_MAX = 256;
 const SAID_MAX = 1_000;
 
 export class DnsDirectory implements Directory {
+  readonly isFixed = false;
   readonly #name: DnsName;
   readonly #role: string;
   readonly #options: DiscoveryOptions;

@@ -492,6 +492,45 @@ describe('R10: finishing below the watermark', () => {
     expect(sentBy(rig)).toEqual([]);
   });
 
+  test('slots that it never sent are another leader’s: it asks for them, and ends when it hears of a higher ballot', () => {
+    // Slots 0 and 1 are its own, and chosen; a learner has heard of slot 2.
+    const { rig, ballot } = chosenTwo();
+    for (const a of [0, 2]) rig.from(a, promised(ballot, { votes: [vote(0, ballot, 'x y')], highest: 1 }));
+    for (const a of [0, 1]) rig.from(a, accepted(ballot, 0, 2));
+    rig.out.length = 0;
+    rig.step({ kind: 'finish', log: LOG, from: 2, to: 3 });
+    const asked = only(rig.take('prepare'));
+    expect([asked.from, asked.to, asked.ballot]).toEqual([2, 3, ballot]);
+    // One acceptor is enough: it may be that all others who promised are gone.
+    rig.from(1, rejected(ballot, classic(9, 2), { highest: 2 }));
+    expect(rig.notes()).toContainEqual(expect.objectContaining({ kind: 'leader', change: 'lost' }));
+    // Asked again, a round at a fresh ballot finishes the slot.
+    rig.out.length = 0;
+    rig.step({ kind: 'finish', log: LOG, from: 2, to: 3 });
+    const again = only(rig.take('prepare'));
+    expect([again.purpose, compareBallots(again.ballot, ballot) > 0]).toEqual(['finish', true]);
+  });
+
+  test('what it cannot finish, as an acceptor promised a higher ballot, is finished at a new one where a quorum is there for that', () => {
+    const outcome = (down: readonly number[]): boolean => {
+      const { rig, ballot } = chosenTwo();
+      for (const a of [0, 1, 2]) rig.step({ kind: down.includes(a) ? 'acceptor-down' : 'acceptor-up', acceptor: a });
+      rig.from(1, rejected(ballot, classic(9, 2), { highest: 1 }));
+      // Two timeouts, and a tick.
+      rig.tick(1_050);
+      return rig.notes().some((n) => n.kind === 'leader' && n.change === 'lost');
+    };
+    expect(outcome([0])).toBe(true);
+    // Control: it leads on where nobody could be elected.
+    expect(outcome([0, 2])).toBe(false);
+  });
+
+  test('control: without such slots one reject does not depose it', () => {
+    const { rig, ballot } = chosenTwo();
+    rig.from(1, rejected(ballot, classic(9, 2), { highest: 1 }));
+    expect(rig.notes()).not.toContainEqual(expect.objectContaining({ kind: 'leader', change: 'lost' }));
+  });
+
   test('what is in flight is sent again as it was', () => {
     const { rig } = led();
     const first = only(rig.take('accept'));
