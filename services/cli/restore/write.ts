@@ -101,9 +101,9 @@ async function writeLearner(
 }
 
 /** LMDB keeps the reason of a failed commit behind its error, as a promise that is rejected. */
-async function reasonOf(error: unknown): Promise<unknown> {
+function reasonOf(error: unknown): Promise<unknown> {
   const { commitError } = error as { readonly commitError?: Promise<never> };
-  return commitError === undefined ? error : commitError.catch((reason: unknown) => reason);
+  return commitError === undefined ? Promise.resolve(error) : commitError.catch((reason: unknown) => reason);
 }
 
 /** Applies every entry of a log anew, sessions included; the digest at its end must be that of the learner (R11, R12). */
