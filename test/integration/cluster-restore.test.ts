@@ -82,6 +82,7 @@ function contents(): string[] {
 
 describe('what is wrong is said, and nothing is written', () => {
   beforeEach(() => {
+    mkdirSync(join(root, 'empty'));
     mkdirSync(join(root, 'learner-2b'));
     writeFileSync(join(root, 'learner-2b', 'data.mdb'), '');
   });
@@ -94,7 +95,7 @@ describe('what is wrong is said, and nothing is written', () => {
     ],
     [
       'a folder without a store',
-      () => [root, ...whole().slice(1)],
+      () => [join(root, 'empty'), ...whole().slice(1)],
       1,
       "holds no learner's store: there is no data.mdb in it",
     ],
