@@ -376,6 +376,8 @@ export class FastLog {
     for (const proposal of waiting) {
       if (proposal.sent) proposal.retry = true;
       proposal.path = proposal === flight?.proposal ? path : 'classic';
+      // Whoever opened the log is not to try again: what collided, or was left undecided, needs a leader.
+      if (why === 'collided' || why === 'unknown') proposal.fast = false;
     }
     // What happens to the log from here on is not seen.
     this.#fed = -1;

@@ -91,8 +91,8 @@ export interface Proposal {
   refusal?: Refused;
   /** A peer handed on what another peer had forwarded to it: it goes no further. */
   readonly relayed: boolean;
-  /** Its client asked for FAST. */
-  readonly fast?: boolean;
+  /** Its client asked for FAST, and nothing happened to it that takes a leader. */
+  fast?: boolean;
   /** FAST, and it went to a leader: why. */
   path?: Path;
   /** It was answered, or its caller gave up: whoever still holds it drops it. */

@@ -685,6 +685,25 @@ describe('a proposer that is about to open a log', () => {
     expect(sentFast(rig)).toEqual(['c']);
   });
 
+  test('closes it for what collided elsewhere: whoever forwards that needs a leader, and says so', () => {
+    const { rig, run } = opening();
+    run();
+    rig.out.length = 0;
+    rig.peer(2, forwarded(2, 'b', false));
+    expect([purposes(rig), sentFast(rig)]).toEqual([['lead'], []]);
+    // The other side: what collides at ballot zero, where nobody recovers, goes to a first leader; which one that is, its id decides.
+    const sent = [3, 4, 5, 6, 7, 8, 9].flatMap((id) => {
+      const other = new ProposerRig(owner(id), [1], {}, 4);
+      other.hear(1);
+      propose(other, 'x');
+      for (const a of [0, 1]) other.from(a, voted(ZERO, 0, 'x'));
+      other.out.length = 0;
+      for (const a of [2, 3]) other.from(a, votedFor(ZERO, 0, 'y'));
+      return other.out.flatMap((e) => (e.kind === 'to-peer' && e.message.kind === 'forward' ? [e.message.fast] : []));
+    });
+    expect(new Set(sent)).toEqual(new Set([false]));
+  });
+
   test('control: does not while a proposal is in flight that asked for a leader', () => {
     const { rig, run } = underLoad(false);
     run();
