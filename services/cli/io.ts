@@ -19,6 +19,8 @@ export interface Io {
   readonly color?: boolean;
   /** Comes when the user gives up (Ctrl-C). */
   readonly signal: AbortSignal;
+  /** Something is in force that is to be undone: the first Ctrl-C waits for that. Call what is given once it is done. */
+  readonly undoing?: () => () => void;
   /** The terminal, where both input and output are one. */
   readonly screen?: Screen;
 }

@@ -4,12 +4,22 @@ import type { Io } from './io.ts';
 import { run } from './program.ts';
 import { terminal } from './terminal.ts';
 
+/** How long a command that does not listen, and one that has something to undo, goes on after Ctrl-C. Milliseconds. */
+const LEAVE_MS = 500;
+const UNDO_MS = 20_000;
+
 const abort = new AbortController();
+let undoing = 0;
 process.once('SIGINT', () => {
   abort.abort();
-  // A second Ctrl-C, or a command that does not listen, ends at once.
+  // A second Ctrl-C ends at once.
   process.once('SIGINT', () => process.exit(130));
-  setTimeout(() => process.exit(130), 500).unref();
+  const end = performance.now() + UNDO_MS;
+  const leave = (): void => {
+    if (undoing === 0 || performance.now() >= end) process.exit(130);
+    setTimeout(leave, 100).unref();
+  };
+  setTimeout(leave, LEAVE_MS).unref();
 });
 // A reader that went away, such as head, is no error.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
@@ -30,6 +40,10 @@ const io: Io = {
   columns: process.stdout.isTTY ? process.stdout.columns : 80,
   color: process.stdout.isTTY && (process.env['NO_COLOR'] ?? '') === '',
   signal: abort.signal,
+  undoing: () => {
+    undoing++;
+    return () => undoing--;
+  },
   ...(process.stdin.isTTY && process.stdout.isTTY ? { screen: terminal(process.stdin, process.stdout) } : {}),
 };
 

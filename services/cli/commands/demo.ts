@@ -100,6 +100,7 @@ async function once(name: string, found: Demo, options: DemoOptions, context: Co
   const { about, caption = about, takes, play, acceptors, ...drawing } = found;
   const start = acceptors === undefined ? '' : ` --acceptors ${String(acceptors.started)}`;
   const stage = await Stage.open(context, { demo: name, slow: options.slow ?? false, ...drawing, hands, start });
+  const undone = context.io.undoing?.();
   try {
     if (acceptors !== undefined && !acceptors.of.includes(stage.acceptors.length))
       throw new ClientError(
@@ -121,6 +122,7 @@ async function once(name: string, found: Demo, options: DemoOptions, context: Co
     stage.end();
   } finally {
     await stage.close();
+    undone?.();
     // Also of one that failed: then it shows why.
     if (options.svg !== undefined) picture(options.svg, caption, stage);
   }
