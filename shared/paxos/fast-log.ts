@@ -24,6 +24,7 @@ import type { FastLeft, FastOutcome } from './notes.ts';
 import type { Answer, Path } from './peers.ts';
 import { tell } from './progress.ts';
 import { note, sendTo, sentIn, type Admission, type Context, type Proposal } from './proposing.ts';
+import { isStillPossible } from './tallies.ts';
 
 export interface FastPorts {
   readonly answer: (proposal: Proposal, answer: Answer) => void;
@@ -214,12 +215,7 @@ export class FastLog {
   }
 
   #isPossible({ tallies, out }: Flight): boolean {
-    const { quorum, down } = this.#ctx;
-    let voted = 0;
-    for (const { voters } of tallies.values()) voted |= voters;
-    const open = ((1 << quorum.size) - 1) & ~voted & ~out & ~down;
-    for (const { voters } of tallies.values()) if (quorum.isFast(voters | open)) return true;
-    return false;
+    return isStillPossible(this.#ctx.quorum, tallies.values(), out | this.#ctx.down);
   }
 
   /** A fast quorum voted for the own value. */

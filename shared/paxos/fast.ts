@@ -17,6 +17,7 @@ import type { Path } from './peers.ts';
 import { backoffMs, note, sendTo, type Context } from './proposing.ts';
 import { bitCount } from './quorum.ts';
 import { Round } from './round.ts';
+import { isStillPossible } from './tallies.ts';
 
 /** A value with votes at the fast ballot. */
 interface Tally {
@@ -127,12 +128,7 @@ export class FastDecree implements Attempt {
 
   /** True while some value, of those that have votes or the own one, can still get a fast quorum. */
   #isStillPossible(): boolean {
-    const { quorum, down } = this.#ctx;
-    let voted = 0;
-    for (const { voters } of this.#tallies.values()) voted |= voters;
-    const open = ((1 << quorum.size) - 1) & ~voted & ~this.#out & ~down;
-    for (const { voters } of this.#tallies.values()) if (quorum.isFast(voters | open)) return true;
-    return false;
+    return isStillPossible(this.#ctx.quorum, this.#tallies.values(), this.#out | this.#ctx.down);
   }
 
   #chosen(value: Uint8Array): void {

@@ -11,6 +11,7 @@ import { identityOf } from './identity.ts';
 import type { Accepted, Opened, Promised, Rejected } from './messages.ts';
 import { Phase1 } from './phase1.ts';
 import { note, sendTo, type Context } from './proposing.ts';
+import { isStillPossible, votersOf } from './tallies.ts';
 
 interface Tally {
   voters: number;
@@ -179,17 +180,14 @@ export class Opener {
   }
 
   #isPossible({ tallies }: SlotVotes): boolean {
-    const { quorum, down } = this.#ctx;
-    const open = this.#everybody & ~votersOf(tallies) & ~down;
-    for (const { voters } of tallies.values()) if (quorum.isFast(voters | open)) return true;
-    return false;
+    return isStillPossible(this.#ctx.quorum, tallies.values(), this.#ctx.down);
   }
 
   /** Counts the votes at f of a phase-1 quorum as promises of c, for this slot alone, and asks for votes at c. */
   #recover(first: number, slot: SlotVotes): void {
     const { quorum, now, options } = this.#ctx;
     if (options.fastRecovery === 'classic') return;
-    const voted = votersOf(slot.tallies);
+    const voted = votersOf(slot.tallies.values());
     if (slot.sent !== undefined || !quorum.isPhase1(voted)) return;
     const values = [...slot.tallies.values()].filter(({ voters }) => voters !== 0);
     if (values.some(({ value }) => value === undefined)) return;
@@ -308,10 +306,4 @@ export class Opener {
     for (let acceptor = 0; acceptor < quorum.size; acceptor++)
       if ((slot.voters & (1 << acceptor)) === 0) this.#accept(acceptor, first, slot.sent);
   }
-}
-
-function votersOf(tallies: ReadonlyMap<string, Tally>): number {
-  let voters = 0;
-  for (const tally of tallies.values()) voters |= tally.voters;
-  return voters;
 }
